@@ -1,0 +1,4 @@
+#ifndef NESTBOX_STAGE_H
+#define NESTBOX_STAGE_H
+int nestbox_is_agent(void);
+#endif

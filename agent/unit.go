@@ -1,0 +1,238 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// inactiveGrace is how long a unit may be inactive while systemd has no job
+// at all, before waiting for it is given up: the moment between two jobs
+// (one done, the next not queued yet) looks just like that.
+const inactiveGrace = time.Second
+
+// recheck bounds how long a lost signal can delay a wait.
+const recheck = 500 * time.Millisecond
+
+// errUnit is a unit's verdict, as opposed to trouble with the connection.
+var errUnit = errors.New("unit")
+
+// unitWatcher waits for units by systemd's signals.
+type unitWatcher struct{}
+
+// wait returns nil once the unit is active, an error if it failed or is
+// inactive with nothing on its way, or ctx's cause with what was last seen.
+func (w *unitWatcher) wait(ctx context.Context, unit, user string) error {
+	name, err := unitName(unit)
+	if err != nil {
+		return err
+	}
+	// daemon-reexec drops connections, so a lost one is taken up again.
+	var verdict error
+	err = poll(ctx, func() (bool, string, error) {
+		socket := systemSocket
+		if user != "" {
+			uid, err := userID(ctx, user)
+			if err != nil {
+				return false, "", err
+			}
+			socket = userSocket(uid)
+		}
+		conn, err := dialSystemd(socket)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		defer conn.Close()
+		switch err := follow(ctx, conn, name, unit); {
+		case err == nil:
+			return true, "", nil
+		case errors.Is(err, errUnit), ctx.Err() != nil:
+			verdict = err
+			return true, "", nil
+		default:
+			return false, err.Error(), nil
+		}
+	})
+	if verdict != nil {
+		return verdict
+	}
+	return err
+}
+
+// unitError is a final state of a unit that is waited for.
+type unitError struct{ msg string }
+
+func (e unitError) Error() string { return e.msg }
+func (unitError) Unwrap() error   { return errUnit }
+
+// follow looks at the unit each time systemd says something, until there is a
+// verdict.
+func follow(ctx context.Context, conn *dbus.Conn, name, shown string) error {
+	signals := make(chan *dbus.Signal, 256)
+	conn.Signal(signals)
+	manager := conn.Object(systemdName, systemdPath)
+	var inactiveSince time.Time
+	var unitPath dbus.ObjectPath
+	for {
+		if err := manager.CallWithContext(ctx, managerInterface+".LoadUnit", 0, name).Store(&unitPath); err != nil {
+			return fmt.Errorf("loading unit %q: %w", name, noCtx(ctx, err))
+		}
+		state, err := activeState(ctx, conn, unitPath)
+		if err != nil {
+			return err
+		}
+		wait := recheck
+		switch state.active {
+		case "active":
+			return nil
+		case "failed":
+			return unitError{fmt.Sprintf("unit %q reached state %q", shown, "failed")}
+		case "inactive":
+			idle, err := noJobs(ctx, manager)
+			if err != nil {
+				return err
+			}
+			switch {
+			case !idle:
+				inactiveSince = time.Time{}
+			case inactiveSince.IsZero():
+				inactiveSince = time.Now()
+				wait = inactiveGrace / 4
+			case time.Since(inactiveSince) >= inactiveGrace:
+				msg := fmt.Sprintf("unit %q is inactive and there are no pending jobs", shown)
+				if state.load == "not-found" {
+					msg += " (systemd finds no such unit)"
+				}
+				return unitError{msg}
+			default:
+				wait = inactiveGrace / 4
+			}
+		default:
+			inactiveSince = time.Time{}
+		}
+		if err := nextSignal(ctx, signals, unitPath, wait); err != nil {
+			return fmt.Errorf("%w; last seen: unit %q is %s (%s)", err, shown, state.active, state.sub)
+		}
+	}
+}
+
+// nextSignal waits for a signal that may concern the unit, at most for d.
+func nextSignal(ctx context.Context, signals <-chan *dbus.Signal, unit dbus.ObjectPath, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+			return nil
+		case s, open := <-signals:
+			if !open {
+				return errors.New("systemd closed the connection")
+			}
+			if s.Path == unit || s.Path == systemdPath {
+				return nil
+			}
+		}
+	}
+}
+
+type unitState struct{ active, sub, load string }
+
+func activeState(ctx context.Context, conn *dbus.Conn, unit dbus.ObjectPath) (unitState, error) {
+	var props map[string]dbus.Variant
+	err := conn.Object(systemdName, unit).CallWithContext(ctx, getProperty, 0, unitInterface).Store(&props)
+	if err != nil {
+		return unitState{}, fmt.Errorf("reading the unit's state: %w", noCtx(ctx, err))
+	}
+	text := func(name string) string { s, _ := props[name].Value().(string); return s }
+	return unitState{active: text("ActiveState"), sub: text("SubState"), load: text("LoadState")}, nil
+}
+
+func noJobs(ctx context.Context, manager dbus.BusObject) (bool, error) {
+	call := manager.CallWithContext(ctx, managerInterface+".ListJobs", 0)
+	if call.Err != nil {
+		return false, fmt.Errorf("listing systemd's jobs: %w", noCtx(ctx, call.Err))
+	}
+	var jobs [][]any
+	if err := call.Store(&jobs); err != nil {
+		return false, fmt.Errorf("listing systemd's jobs: %w", err)
+	}
+	return len(jobs) == 0, nil
+}
+
+// noCtx prefers ctx's cause to the bare "context canceled" of a library.
+func noCtx(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// unitSuffixes are the unit types of systemd.unit(5).
+var unitSuffixes = []string{
+	".service", ".socket", ".target", ".mount", ".automount", ".timer", ".path",
+	".device", ".swap", ".slice", ".scope",
+}
+
+// unitName completes a name as systemctl(1) does: a name without suffix is a
+// service, a path a mount or a device.
+func unitName(name string) (string, error) {
+	if name == "" {
+		return "", errors.New("no unit name given")
+	}
+	for _, suffix := range unitSuffixes {
+		if strings.HasSuffix(name, suffix) && len(name) > len(suffix) {
+			return name, nil
+		}
+	}
+	if strings.HasPrefix(name, "/dev/") {
+		return escapePath(name) + ".device", nil
+	}
+	if strings.HasPrefix(name, "/") {
+		return escapePath(name) + ".mount", nil
+	}
+	return name + ".service", nil
+}
+
+// escapePath is systemd-escape --path, see systemd.unit(5), "String Escaping
+// for Inclusion in Unit Names".
+func escapePath(path string) string {
+	path = strings.Trim(path, "/")
+	if path == "" {
+		return "-"
+	}
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		switch {
+		case c == '/':
+			b.WriteByte('-')
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == ':', c == '_', c == '.' && i > 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		}
+	}
+	return b.String()
+}
+
+// userID looks a user up as the machine's own name service does.
+func userID(ctx context.Context, user string) (int, error) {
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `PATH=/run/current-system/sw/bin:/usr/bin:/bin; exec id -u -- "$0"`, user)
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, fmt.Errorf("looking up user %q in the machine: %w", user, err)
+	}
+	uid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		return 0, fmt.Errorf("looking up user %q in the machine: %w", user, err)
+	}
+	return uid, nil
+}

@@ -1,0 +1,209 @@
+// Package driver runs one test: it makes the networks, starts the machines
+// when the test's Python script asks for them, does what the script tells
+// them to do, and takes everything down again.
+//
+// The order of a run, each step undone in reverse at its end:
+//
+//	cgroup    our own subtree, a leaf for us, later one for each machine
+//	vlan      a network namespace with a bridge for each VLAN
+//	rpc       a socket that answers the script's side (see docs/protocol.md)
+//	script    python3 in the namespace of the VLANs
+//	machines  as the script starts them
+//
+// A machine's state is kept by [machine]; one of its boots by [life].
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nestbox/nestbox/cgroup"
+	"github.com/nestbox/nestbox/report"
+	"github.com/nestbox/nestbox/sandbox"
+	"github.com/nestbox/nestbox/spec"
+	"github.com/nestbox/nestbox/vlan"
+)
+
+// Outcomes of a run that are not the environment's fault.
+var (
+	// ErrTestFailed is returned when the script raised, or exited non-zero.
+	ErrTestFailed = errors.New("the test failed")
+	// ErrTimeout is the cause of the end of a run that took longer than the
+	// test's global timeout.
+	ErrTimeout = errors.New("the global timeout passed")
+)
+
+// Options say what to run and where.
+type Options struct {
+	Test *spec.Test
+	// OutDir is where the script's copies land; it must exist.
+	OutDir string
+	// TmpDir holds the machines' state directories and the shared directory.
+	TmpDir string
+	// KeepState keeps a machine's state directory of an earlier run.
+	KeepState bool
+	// Interactive gives a Python prompt instead of running the script.
+	Interactive bool
+	// Python is the interpreter; PythonDir holds the script's side of the
+	// driver, or is empty for the one that is built in.
+	Python    string
+	PythonDir string
+	LogLevel  string
+	Sink      report.Sink
+	// Serial switches the printing of machines' consoles, for the script.
+	Serial func(on bool)
+}
+
+// Driver is a run under way.
+type Driver struct {
+	opts     Options
+	sink     report.Sink
+	steps    report.Steps
+	runDir   string
+	tree     *cgroup.Tree
+	network  *vlan.Switch
+	runtime  *sandbox.Runtime
+	machines map[string]*machine
+	ordered  []*machine // by name
+	finished chan verdict
+}
+
+// verdict is the script's own word on how it went.
+type verdict struct {
+	passed bool
+	reason string
+}
+
+// Run runs the test to its end and leaves nothing behind but the state
+// directories. It returns nil if the script passed, [ErrTestFailed],
+// [ErrTimeout], ctx's cause, or an error that tells what could not be set up;
+// errors of the teardown are joined to it.
+func Run(ctx context.Context, opts Options) (err error) {
+	d := newDriver(opts)
+	var undo undoStack
+	defer func() {
+		err = errors.Join(err, undo.run())
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, opts.Test.GlobalTimeout, ErrTimeout)
+	defer cancel()
+
+	if err := d.setUp(&undo); err != nil {
+		return err
+	}
+	server, err := d.listen(ctx)
+	if err != nil {
+		return err
+	}
+	undo.add(server.close)
+	undo.add(d.releaseAll)
+	script, err := d.startScript(server.path)
+	if err != nil {
+		return err
+	}
+	undo.add(script.stop)
+	return d.judge(ctx, script)
+}
+
+func newDriver(opts Options) *Driver {
+	return &Driver{opts: opts, sink: opts.Sink, machines: map[string]*machine{}, finished: make(chan verdict, 1)}
+}
+
+// setUp makes what is there before the first machine.
+func (d *Driver) setUp(undo *undoStack) error {
+	var err error
+	if d.runDir, err = os.MkdirTemp(d.opts.TmpDir, ".nestbox-"); err != nil {
+		return fmt.Errorf("making the run's directory: %w", err)
+	}
+	undo.add(func() error { return os.RemoveAll(d.runDir) })
+	if d.runtime, err = sandbox.NewRuntime(d.runDir); err != nil {
+		return err
+	}
+	undo.add(d.runtime.Close)
+	if d.tree, err = cgroup.Own(sandbox.CgroupMount); err != nil {
+		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
+	}
+	undo.add(d.tree.Close)
+	if d.network, err = vlan.NewSwitch(); err != nil {
+		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
+	}
+	undo.add(d.network.Close)
+	for _, n := range d.opts.Test.VLANs {
+		if err := d.network.AddVLAN(n); err != nil {
+			return err
+		}
+	}
+	shared := filepath.Join(d.opts.TmpDir, "shared-xchg")
+	if err := os.MkdirAll(shared, 0o700); err != nil {
+		return fmt.Errorf("making the shared directory: %w", err)
+	}
+	for _, m := range d.opts.Test.Machines() {
+		mach, err := d.newMachine(m, shared)
+		if err != nil {
+			return err
+		}
+		d.machines[m.Name] = mach
+		d.ordered = append(d.ordered, mach)
+	}
+	return nil
+}
+
+// judge waits for the end of the script, or of our patience.
+func (d *Driver) judge(ctx context.Context, s *script) error {
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		cause := context.Cause(ctx)
+		if errors.Is(cause, ErrTimeout) {
+			d.log(report.Error, "", fmt.Sprintf("timeout reached; test terminating... (the whole test may take %s, see globalTimeout)", d.opts.Test.GlobalTimeout))
+		}
+		return cause
+	}
+	select {
+	case v := <-d.finished:
+		if v.passed && s.err == nil {
+			return nil
+		}
+		if v.reason != "" {
+			return fmt.Errorf("%w: %s", ErrTestFailed, v.reason)
+		}
+		return ErrTestFailed
+	default:
+		// It never said how it went: killed, or os._exit in the script.
+		if s.err == nil {
+			return fmt.Errorf("%w: the script's process ended without finishing the script", ErrTestFailed)
+		}
+		return fmt.Errorf("%w: the script's process ended early: %w", ErrTestFailed, s.err)
+	}
+}
+
+func (d *Driver) log(level report.Level, machine, text string) {
+	d.sink.Event(report.Event{Kind: report.Log, Level: level, Machine: machine, Message: text})
+}
+
+// begin starts a step of the log; the function it returns ends it. Steps of
+// the script's side have positive ids, ours negative ones.
+func (d *Driver) begin(machine, text string) (end func(error)) {
+	started := time.Now()
+	d.sink.Event(report.Event{Kind: report.NestBegin, Machine: machine, Message: text, Time: started})
+	return func(err error) {
+		d.sink.Event(report.Event{Kind: report.NestEnd, Machine: machine, Message: text, Failed: err != nil, Took: time.Since(started)})
+	}
+}
+
+// undoStack holds what is to be undone, in reverse, all of it.
+type undoStack struct{ steps []func() error }
+
+func (u *undoStack) add(f func() error) { u.steps = append(u.steps, f) }
+
+func (u *undoStack) run() error {
+	var errs []error
+	for i := len(u.steps) - 1; i >= 0; i-- {
+		errs = append(errs, u.steps[i]())
+	}
+	u.steps = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nestbox/nestbox/agent"
+	"github.com/nestbox/nestbox/report"
+	"github.com/nestbox/nestbox/sandbox"
+)
+
+// life is one boot of a machine, from power-on to the end of its init.
+type life struct {
+	m       *machine
+	ct      *sandbox.Container
+	host    *sandbox.Host
+	started time.Time
+
+	gone    chan struct{} // closed when all of it is gone
+	stopped bool          // we ended it; m.mu
+
+	once     sync.Once
+	readyErr error
+	up       chan struct{} // closed when readyErr is known
+}
+
+func newLife(m *machine, ct *sandbox.Container, host *sandbox.Host) *life {
+	return &life{m: m, ct: ct, host: host, started: time.Now(), gone: make(chan struct{}), up: make(chan struct{})}
+}
+
+// watch passes on what the machine says, and notices its end.
+func (l *life) watch() {
+	name := l.m.spec.Name
+	var readers sync.WaitGroup
+	readers.Go(func() { l.m.console.follow(l.ct.Console) })
+	readers.Go(func() { followErrors(l.m.d.sink, name, l.ct.Errors) })
+	readers.Go(func() { followJournal(l.m.d.sink, name, l.started, l.host.Journal) })
+	readers.Go(func() { l.followNotify() })
+	go func() {
+		exit := l.ct.Wait()
+		err := l.end()
+		readers.Wait()
+		l.m.ended(l, exit, err)
+	}()
+}
+
+// end frees what the life holds, after its init has ended or before it began.
+func (l *life) end() error {
+	return errors.Join(l.ct.Destroy(), l.host.Close())
+}
+
+// ended notes the end of a life; a machine that asked to be started again is.
+func (m *machine) ended(l *life, exit sandbox.Exit, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer close(l.gone)
+	if err != nil {
+		m.d.log(report.Warning, m.spec.Name, fmt.Sprintf("cleaning up: %v", err))
+	}
+	m.life = nil
+	if !l.stopped {
+		m.d.log(report.Info, m.spec.Name, "container "+exit.Text)
+	}
+	if !exit.Reboot || l.stopped {
+		return
+	}
+	next, err := m.boot()
+	if err != nil {
+		m.d.log(report.Error, m.spec.Name, fmt.Sprintf("starting again after a reboot: %v", err))
+		return
+	}
+	m.life = next
+}
+
+// stop kills the whole machine.
+func (l *life) stop() {
+	l.m.mu.Lock()
+	l.stopped = true
+	l.m.mu.Unlock()
+	if err := l.m.leaf.Kill(); err != nil {
+		l.m.d.log(report.Debug, l.m.spec.Name, err.Error())
+	}
+	_ = l.ct.Signal(9)
+}
+
+// ready waits until the machine's systemd answers. The first who asks does the
+// waiting; the result holds for the life.
+func (l *life) ready(ctx context.Context) error {
+	l.once.Do(func() {
+		go func() {
+			defer close(l.up)
+			l.readyErr = l.awaitReady()
+		}()
+	})
+	select {
+	case <-l.up:
+		return l.readyErr
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (l *life) awaitReady() error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-l.gone:
+			cancel(fmt.Errorf("machine %q went down while booting%s", l.m.spec.Name, l.m.console.tail()))
+		case <-ctx.Done():
+		}
+	}()
+	err := l.ct.Agent.Ready(ctx, bootDeadline)
+	var failed *agent.Failure
+	switch {
+	case errors.As(err, &failed) && failed.TimedOut:
+		return fmt.Errorf("machine %q did not boot within %s: %w%s", l.m.spec.Name, bootDeadline, err, l.m.console.tail())
+	case errors.Is(err, agent.ErrGone):
+		<-l.gone // the machine is going down: say so rather than what broke first
+		return fmt.Errorf("machine %q went down while booting%s", l.m.spec.Name, l.m.console.tail())
+	case err != nil:
+		return fmt.Errorf("waiting for machine %q to boot: %w", l.m.spec.Name, err)
+	}
+	return nil
+}
+
+// isReady reports whether ready has succeeded.
+func (l *life) isReady() bool {
+	select {
+	case <-l.up:
+		return l.readyErr == nil
+	default:
+		return false
+	}
+}
+
+// followNotify drains the notify socket for as long as the machine lives: a
+// full one would stop its systemd.
+func (l *life) followNotify() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := l.host.Notify.Read(buf)
+		if err != nil {
+			return
+		}
+		for key, value := range notifyFields(buf[:n]) {
+			if key == "READY" && value == "1" {
+				l.m.d.log(report.Debug, l.m.spec.Name, fmt.Sprintf("systemd finished booting after %.2f seconds", time.Since(l.started).Seconds()))
+			}
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nestbox/nestbox/cgroup"
+	"github.com/nestbox/nestbox/report"
+	"github.com/nestbox/nestbox/sandbox"
+	"github.com/nestbox/nestbox/spec"
+	"github.com/nestbox/nestbox/vlan"
+)
+
+// storeDir is where Nix keeps packages, for the driver as for its machines.
+const storeDir = "/nix/store"
+
+// bootDeadline is how long a machine's systemd may take to answer. Existing
+// tests wait for units with 15 minutes, so this is no shorter.
+const bootDeadline = 15 * time.Minute
+
+// errDown is returned for what needs a running machine.
+var errDown = errors.New("the machine is not running")
+
+// machine is a machine of the test, through all its boots.
+type machine struct {
+	d        *Driver
+	spec     *spec.Machine
+	stateDir string
+	shared   string
+	console  *console
+
+	mu     sync.Mutex
+	boots  int
+	life   *life // nil: down
+	leaf   *cgroup.Machine
+	layout sandbox.Layout
+	unroot func() error // undoes the preparation of the root
+}
+
+// newMachine makes m's state directory, empty unless it is to be kept.
+func (d *Driver) newMachine(m *spec.Machine, shared string) (*machine, error) {
+	state := filepath.Join(d.opts.TmpDir, "vm-state-"+m.Name)
+	if !d.opts.KeepState {
+		if err := os.RemoveAll(state); err != nil {
+			return nil, fmt.Errorf("emptying the state directory of machine %q: %w", m.Name, err)
+		}
+	}
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, fmt.Errorf("making the state directory of machine %q: %w", m.Name, err)
+	}
+	for _, note := range m.Notes {
+		d.log(report.Debug, m.Name, note)
+	}
+	return &machine{d: d, spec: m, stateDir: state, shared: shared, console: newConsole(d.sink, m.Name)}, nil
+}
+
+// start boots the machine if it is down. It does not wait for it to be up.
+func (m *machine) start(ctx context.Context) (*life, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.life != nil {
+		return m.life, nil
+	}
+	if m.spec.Kind == spec.KindVM {
+		return nil, fmt.Errorf("machine %q is a VM: QEMU machines are not supported yet", m.spec.Name)
+	}
+	m.d.log(report.Info, m.spec.Name, "starting container")
+	l, err := m.boot()
+	if err != nil {
+		return nil, fmt.Errorf("starting machine %q: %w", m.spec.Name, err)
+	}
+	m.life = l
+	return l, nil
+}
+
+// boot makes one life of the machine. m.mu is held.
+func (m *machine) boot() (_ *life, err error) {
+	var undo undoStack
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo.run())
+		}
+	}()
+	id := "m" + strconv.Itoa(m.spec.Number)
+	m.boots++
+	if m.leaf == nil {
+		limits := cgroup.Limits{Memory: m.spec.Limits.Memory, CPUs: m.spec.Limits.CPUs, PIDs: m.spec.Limits.PIDs}
+		if m.leaf, err = m.d.tree.Machine(m.spec.Name, limits); err != nil {
+			return nil, err
+		}
+		m.layout = sandbox.Layout{
+			Root: m.stateDir, SharedDir: m.shared, CgroupPath: m.leaf.PayloadPath(),
+			HostDir:    filepath.Join(m.d.runDir, id),
+			StoreUpper: filepath.Join(m.d.runDir, id+".store"),
+		}
+		if _, err := os.Stat(storeDir); err == nil {
+			m.layout.StoreDir = storeDir
+		}
+		if m.layout.Root, m.unroot, err = sandbox.PrepareRoot(m.spec, m.stateDir, filepath.Join(m.d.runDir, id+".root")); err != nil {
+			return nil, err
+		}
+	}
+	host, err := sandbox.OpenHost(m.spec, m.layout.HostDir)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(host.Close)
+	ct, err := m.d.runtime.Create(id, m.spec, m.layout)
+	if err != nil {
+		return nil, err
+	}
+	l := newLife(m, ct, host)
+	undo.add(l.end)
+	if err := m.plugIn(ct); err != nil {
+		return nil, err
+	}
+	l.watch()
+	if err := ct.Boot(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// plugIn connects the machine's interfaces to their VLANs.
+func (m *machine) plugIn(ct *sandbox.Container) error {
+	if len(m.spec.Interfaces) == 0 {
+		return nil
+	}
+	netns, err := ct.NetNS()
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	for i, in := range m.spec.Interfaces {
+		port := vlan.Port{
+			Machine: m.spec.Name, MachineNumber: m.spec.Number, Index: i + 1,
+			Interface: in.Name, VLAN: in.VLAN,
+		}
+		if port.MAC, err = net.ParseMAC(in.MAC); err != nil {
+			return fmt.Errorf("interface %q: %w", in.Name, err)
+		}
+		for _, a := range in.Addresses {
+			prefix, err := netip.ParsePrefix(a)
+			if err != nil {
+				return fmt.Errorf("interface %q: %w", in.Name, err)
+			}
+			port.Addresses = append(port.Addresses, prefix)
+		}
+		if err := m.d.network.Attach(port, netns); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connect starts the machine if need be and waits until its systemd answers.
+func (m *machine) connect(ctx context.Context) (*life, error) {
+	l, err := m.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.ready(ctx)
+}
+
+// running returns the machine's life, or errDown.
+func (m *machine) running() (*life, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.life == nil {
+		return nil, fmt.Errorf("machine %q: %w", m.spec.Name, errDown)
+	}
+	return m.life, nil
+}
+
+// isUp reports whether the machine runs and its systemd has answered.
+func (m *machine) isUp() bool {
+	l, err := m.running()
+	return err == nil && l.isReady()
+}
+
+// shutdown powers the machine off in order and waits for it.
+func (m *machine) shutdown(ctx context.Context) error {
+	l, err := m.running()
+	if err != nil {
+		return nil //nolint:nilerr // already down is what was asked for
+	}
+	if err := l.ready(ctx); err != nil {
+		return err
+	}
+	if err := l.ct.PowerOff(); err != nil {
+		return err
+	}
+	return m.waitDown(ctx)
+}
+
+// waitDown returns when the machine has gone down by itself.
+func (m *machine) waitDown(ctx context.Context) error {
+	for {
+		l, err := m.running()
+		if err != nil {
+			return nil //nolint:nilerr // down is what was waited for
+		}
+		select {
+		case <-l.gone:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// release ends the machine at once, as a power cut does.
+func (m *machine) release() error {
+	l, err := m.running()
+	if err != nil {
+		return nil //nolint:nilerr // already down is what was asked for
+	}
+	m.d.log(report.Info, m.spec.Name, fmt.Sprintf("kill container (pid %d)", l.ct.Pid()))
+	l.stop()
+	<-l.gone
+	return nil
+}
+
+// forget frees what outlives a single boot.
+func (m *machine) forget() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leaf == nil {
+		return nil
+	}
+	usage, err := m.leaf.Usage()
+	if err == nil {
+		m.d.log(report.Debug, m.spec.Name, "used "+usage.String())
+	}
+	err = m.leaf.Remove()
+	m.leaf = nil
+	if m.unroot == nil {
+		return err
+	}
+	return errors.Join(err, m.unroot())
+}
+
+// releaseAll ends all machines at the same time.
+func (d *Driver) releaseAll() error {
+	errs := make([]error, len(d.ordered))
+	var wait sync.WaitGroup
+	for i, m := range d.ordered {
+		wait.Go(func() { errs[i] = errors.Join(m.release(), m.forget()) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
