@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -30,7 +31,7 @@ func userSocket(uid int) string { return fmt.Sprintf("/run/user/%d/systemd/priva
 // waitSystemd returns once PID 1 is systemd and answers.
 func waitSystemd(ctx context.Context) error {
 	err := poll(ctx, func() (bool, string, error) {
-		conn, err := net.Dial("unix", systemSocket)
+		conn, err := dialSystemd(systemSocket)
 		if err != nil {
 			return false, err.Error(), nil
 		}
@@ -43,10 +44,20 @@ func waitSystemd(ctx context.Context) error {
 	return nil
 }
 
+// authTime bounds the first words with systemd, which may be busy with
+// anything: then it is asked again.
+const authTime = 2 * time.Second
+
 // dialSystemd connects to a systemd manager's own socket.
 func dialSystemd(socket string) (*dbus.Conn, error) {
-	conn, err := dbus.Dial("unix:path=" + socket)
+	raw, err := net.DialTimeout("unix", socket, authTime)
 	if err != nil {
+		return nil, fmt.Errorf("connecting to systemd: %w", err)
+	}
+	_ = raw.SetDeadline(time.Now().Add(authTime))
+	conn, err := dbus.NewConn(raw)
+	if err != nil {
+		raw.Close()
 		return nil, fmt.Errorf("connecting to systemd: %w", err)
 	}
 	// systemd takes its socket's peers from the kernel's word; the name given
@@ -55,7 +66,38 @@ func dialSystemd(socket string) (*dbus.Conn, error) {
 		conn.Close()
 		return nil, fmt.Errorf("authenticating to systemd: %w", err)
 	}
+	if err := firstWord(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	_ = raw.SetDeadline(time.Time{})
 	return conn, nil
+}
+
+// firstWord returns when systemd answers its first call. sd-bus (systemd 262)
+// forgets a message that it reads in one go with the end of the
+// authentication, as a busy PID 1 does, until another one comes. So we knock
+// until there is an answer.
+func firstWord(conn *dbus.Conn) error {
+	const most = 20
+	answers := make(chan *dbus.Call, most)
+	peer := conn.Object(systemdName, systemdPath)
+	pause := pollFirst
+	for range most {
+		peer.Go("org.freedesktop.DBus.Peer.Ping", 0, answers)
+		timer := time.NewTimer(pause)
+		select {
+		case call := <-answers:
+			timer.Stop()
+			if call.Err != nil {
+				return fmt.Errorf("talking to systemd: %w", call.Err)
+			}
+			return nil
+		case <-timer.C:
+		}
+		pause = min(2*pause, pollLast)
+	}
+	return errors.New("talking to systemd: it does not answer")
 }
 
 // powerOff asks systemd for an orderly shutdown.

@@ -236,8 +236,8 @@ func (m *machine) forget() error {
 		return nil
 	}
 	usage, err := m.leaf.Usage()
-	if err == nil {
-		m.d.log(report.Debug, m.spec.Name, "used "+usage.String())
+	if text := usageText(usage); err == nil && text != "" {
+		m.d.log(report.Info, m.spec.Name, "used "+text)
 	}
 	err = m.leaf.Remove()
 	m.leaf = nil

@@ -34,6 +34,12 @@ func Enter() error {
 	if err := os.Setenv(enteredEnv, "1"); err != nil {
 		return err
 	}
-	err := unix.Exec("/proc/self/exe", os.Args, os.Environ())
+	// By its path, not as /proc/self/exe: that would be the file as the old
+	// namespace has it mounted, which sealing it for machines can't look at.
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding our own program: %w", err)
+	}
+	err = unix.Exec(exe, os.Args, os.Environ())
 	return fmt.Errorf("executing ourselves again: %w", err)
 }

@@ -26,7 +26,10 @@ def main() -> int:
         # a machine sent may break the test when it is printed.
         if stream is not None:  # as it is where the descriptor is closed
             stream.reconfigure(  # type: ignore[union-attr]
-                encoding="utf-8", errors="backslashreplace", line_buffering=True
+                encoding="utf-8",
+                errors="backslashreplace",
+                line_buffering=True,
+                write_through=False,  # python -u would cut lines in two
             )
     path = os.environ.get("NESTBOX_SOCKET")
     if not path:
@@ -62,6 +65,11 @@ def _run(driver: Driver) -> tuple[bool, Optional[str]]:
         return _left(driver, e.code)
     except KeyboardInterrupt:
         return False, "interrupted"
+    except BaseException as e:  # of this program: the script's are dealt with
+        from test_driver import report
+
+        report.show(e, "")
+        return False, report.summary(e)
     driver.logger.info(f"test script finished in {monotonic() - start:.2f}s")
     return True, None
 

@@ -107,13 +107,9 @@ class Driver:
         if len(machines) == 1:
             by_name["machine"] = machines[0]
         networks = {f"vlan{vlan.nr}": vlan for vlan in self.vlans}
-        print(
-            "additionally exposed symbols:",
-            ", ".join([m.name for m in machines]) + ",",
-            ", ".join(networks) + ",",
-            ", ".join(general),
-            sep="\n    ",
-        )
+        lists = ([m.name for m in machines], networks, general)
+        text = ",\n    ".join([", ".join(names) for names in lists])
+        print(f"additionally exposed symbols:\n    {text}\n", end="")  # in one write
         return {**general, **by_name, **networks}
 
     def test_script(self) -> None:

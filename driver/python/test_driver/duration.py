@@ -25,7 +25,7 @@ def as_seconds(duration: Duration) -> float:
                 "a duration is a timedelta or a number of seconds, "
                 f"not {duration!r} of type {type(duration).__name__}"
             )
-        seconds = duration.total_seconds()
+        seconds = duration.total_seconds()  # type: ignore[union-attr]
     if seconds != seconds:
         raise ValueError("a duration can't be NaN")
     return seconds

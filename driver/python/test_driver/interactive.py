@@ -22,13 +22,11 @@ class Console(code.InteractiveConsole):
 
 
 def run(symbols: dict[str, Any]) -> None:
-    """Reads and runs lines until the end of input or exit()."""
+    """Reads and runs lines until the end of input, or SystemExit as of exit()."""
     console = Console(symbols)
     history = _with_readline(symbols)
     try:
         console.interact(banner="start_all() starts the machines, test_script() runs the test.")
-    except SystemExit:
-        pass
     finally:
         if history is not None:
             _save(history)

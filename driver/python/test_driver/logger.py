@@ -30,6 +30,8 @@ class Nest:
     """Context manager (and decorator): what is logged within belongs to one
     heading, and the time it took is logged at the end."""
 
+    _marks: Mapping[str, Any] = {}
+
     def __init__(self, logger: Logger, message: str, attributes: Mapping[str, str]) -> None:
         self._logger = logger
         self._message = message
@@ -38,7 +40,7 @@ class Nest:
 
     def __enter__(self) -> None:
         self._id = next(_ids)
-        params = {"message": self._message, "id": self._id}
+        params = {"message": self._message, "id": self._id, **self._marks}
         self._logger.send("nest.begin", _with_machine(params, self._attributes))
 
     def __exit__(
@@ -63,10 +65,7 @@ class Nest:
 class Subtest(Nest):
     """A nest that names a part of the test, and says so if it fails."""
 
-    def __enter__(self) -> None:
-        self._id = next(_ids)
-        params = {"message": f"subtest: {self._message}", "id": self._id, "subtest": True}
-        self._logger.send("nest.begin", _with_machine(params, self._attributes))
+    _marks = {"subtest": True}
 
     def __exit__(
         self,

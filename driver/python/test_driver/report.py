@@ -35,8 +35,11 @@ def describe(error: BaseException, source: str) -> list[str]:
 
 def summary(error: BaseException) -> str:
     """Returns error in one line."""
-    lines = str(error).splitlines()
     name = type(error).__name__
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # the script's class may do what it likes
+        return name
     return f"{name}: {lines[0]}" if lines else name
 
 

@@ -34,7 +34,7 @@ try:
         parse_float = float
         parse_int = int
 
-    _scan = make_scanner(_Rules)
+    _scan = make_scanner(_Rules)  # type: ignore[arg-type]
     if _scan('{"a": [1, null]}', 0)[0] != {"a": [1, None]}:
         raise ImportError("_json does not read JSON")
 except (ImportError, AttributeError, TypeError):  # another Python: the slow way
@@ -94,10 +94,11 @@ def decode(line: bytes) -> dict[str, Any]:
 
 
 def _dial(path: str) -> Socket:
+    socket = Socket(AF_UNIX, SOCK_STREAM)
     try:
-        socket = Socket(AF_UNIX, SOCK_STREAM)
         socket.connect(path)
     except OSError as e:
+        socket.close()
         raise ConnectionLost(f"connecting to the driver at {path!r}: {e}") from None
     return socket
 
@@ -183,7 +184,7 @@ class Rpc:
         except BaseException:
             # A lost answer, as after KeyboardInterrupt, would be taken for
             # that of the next call. Closing tells the driver to stop, too.
-            self._drop()
+            self.disconnect()
             raise
         error = reply.get("error")
         if error is None:
@@ -199,8 +200,14 @@ class Rpc:
         try:
             connection.send(request)
         except BaseException:
-            self._drop()
+            self.disconnect()
             raise
+
+    def disconnect(self) -> None:
+        """Closes this thread's connection; the next call opens a new one."""
+        connection: Optional[_Connection] = self._threads.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.close()
 
     def _reply(self, connection: _Connection) -> tuple[dict[str, Any], bytes]:
         chunks = []
@@ -221,8 +228,3 @@ class Rpc:
         if connection is None or connection.process != os.getpid():
             connection = self._threads.connection = _Connection(_dial(self._path))
         return connection
-
-    def _drop(self) -> None:
-        connection: Optional[_Connection] = self._threads.__dict__.pop("connection", None)
-        if connection is not None:
-            connection.close()

@@ -45,7 +45,7 @@ class FakeDriver:
         self.connections: list[list[dict[str, Any]]] = []
         self.open_connections = 0
         self.handlers: dict[str, Callable[[dict[str, Any]], Any]] = {}
-        self.hello = {
+        self.hello: dict[str, Any] = {
             "machines": [machine("one"), machine("two")],
             "vlans": [1],
             "out_dir": self.directory.name,
@@ -71,8 +71,16 @@ class FakeDriver:
         self.close()
 
     def close(self) -> None:
-        self._listener.close()
+        self.stop_listening()
         self.directory.cleanup()
+
+    def stop_listening(self) -> None:
+        try:
+            # Closing alone would leave the accept that waits in _accept.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # done before
+        self._listener.close()
 
     def methods(self) -> list[str]:
         """The methods of all requests, in order."""
@@ -102,6 +110,8 @@ class FakeDriver:
         with open(self.hello["test_script"], "w", encoding="utf-8") as file:
             file.write(script)
         environment = {**os.environ, "NESTBOX_SOCKET": self.path, **more.pop("env", {})}
+        if "input" not in more:
+            more["stdin"] = subprocess.DEVNULL
         return subprocess.run(
             [python or sys.executable, "-B", os.path.join(PYTHON_SIDE, "nestbox_main.py")],
             env=environment,
@@ -109,7 +119,7 @@ class FakeDriver:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             timeout=timeout,
-            **{"stdin": subprocess.DEVNULL, **more},
+            **more,
         )
 
     def _accept(self) -> None:
@@ -125,8 +135,8 @@ class FakeDriver:
         with self._lock:
             self.connections.append(mine)
             self.open_connections += 1
-        with connection, connection.makefile("rwb") as stream:
-            try:
+        try:
+            with connection, connection.makefile("rwb") as stream:
                 for line in stream:
                     request = json.loads(line)
                     with self._lock:
@@ -135,8 +145,8 @@ class FakeDriver:
                         self._lock.notify_all()
                     if not request.get("notify"):
                         self._answer(stream, request)
-            except (OSError, ValueError):
-                pass  # the other side has gone
+        except OSError:
+            pass  # the other side has gone
         with self._lock:
             self.open_connections -= 1
             self._lock.notify_all()

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 import unittest
+import warnings
 from typing import Any
 
 from test_driver import rpc
@@ -75,6 +76,7 @@ class RpcTest(unittest.TestCase):
         self.driver = FakeDriver()
         self.addCleanup(self.driver.close)
         self.rpc = rpc.Rpc(self.driver.path)
+        self.addCleanup(self.rpc.disconnect)
 
     def test_call(self) -> None:
         self.driver.handlers["add"] = lambda params: params["a"] + params["b"]
@@ -222,7 +224,9 @@ class RpcTest(unittest.TestCase):
     def test_fork_does_not_share_the_connection(self) -> None:
         self.driver.handlers["who"] = lambda params: params["me"]
         self.assertEqual(self.rpc.call("who", {"me": "parent"}), "parent")
-        child = os.fork()
+        with warnings.catch_warnings():  # the made-up driver has threads
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
         if child == 0:
             status = 1
             try:
@@ -263,9 +267,11 @@ class WireTest(unittest.TestCase):
 
                 server = threading.Thread(target=serve)
                 server.start()
+                caller = rpc.Rpc(path)
                 try:
-                    return rpc.Rpc(path).call_output("any", {})
+                    return caller.call_output("any", {})
                 finally:
+                    caller.disconnect()
                     server.join()
 
     WIRE = b'{"chunk": 3}\nabc{"chunk":0}\n{"chunk": 4}\n\nde\n{"result":{"status":0}}\n'
