@@ -18,7 +18,7 @@ const (
 	systemdPath      = "/org/freedesktop/systemd1"
 	managerInterface = "org.freedesktop.systemd1.Manager"
 	unitInterface    = "org.freedesktop.systemd1.Unit"
-	getProperty      = "org.freedesktop.DBus.Properties.GetAll"
+	getProperty      = "org.freedesktop.DBus.Properties.Get"
 )
 
 // systemSocket is PID 1's own D-Bus socket: it is there from early boot on,
@@ -30,7 +30,8 @@ func userSocket(uid int) string { return fmt.Sprintf("/run/user/%d/systemd/priva
 
 // waitSystemd returns once PID 1 is systemd and answers.
 func waitSystemd(ctx context.Context) error {
-	err := poll(ctx, func() (bool, string, error) {
+	// A look is cheap, and everything waits for this.
+	err := pollWithin(ctx, 10*time.Millisecond, func() (bool, string, error) {
 		conn, err := dialSystemd(systemSocket)
 		if err != nil {
 			return false, err.Error(), nil

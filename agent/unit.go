@@ -83,12 +83,12 @@ func follow(ctx context.Context, conn *dbus.Conn, name, shown string) error {
 		if err := manager.CallWithContext(ctx, managerInterface+".LoadUnit", 0, name).Store(&unitPath); err != nil {
 			return fmt.Errorf("loading unit %q: %w", name, noCtx(ctx, err))
 		}
-		state, err := activeState(ctx, conn, unitPath)
+		state, err := property(ctx, conn, unitPath, "ActiveState")
 		if err != nil {
 			return err
 		}
 		wait := recheck
-		switch state.active {
+		switch state {
 		case "active":
 			return nil
 		case "failed":
@@ -106,7 +106,7 @@ func follow(ctx context.Context, conn *dbus.Conn, name, shown string) error {
 				wait = inactiveGrace / 4
 			case time.Since(inactiveSince) >= inactiveGrace:
 				msg := fmt.Sprintf("unit %q is inactive and there are no pending jobs", shown)
-				if state.load == "not-found" {
+				if load, _ := property(ctx, conn, unitPath, "LoadState"); load == "not-found" {
 					msg += " (systemd finds no such unit)"
 				}
 				return unitError{msg}
@@ -116,14 +116,14 @@ func follow(ctx context.Context, conn *dbus.Conn, name, shown string) error {
 		default:
 			inactiveSince = time.Time{}
 		}
-		if err := nextSignal(ctx, signals, unitPath, wait); err != nil {
-			return fmt.Errorf("%w; last seen: unit %q is %s (%s)", err, shown, state.active, state.sub)
+		if err := nextSignal(ctx, signals, name, unitPath, wait); err != nil {
+			return fmt.Errorf("%w; last seen: unit %q is %s", err, shown, state)
 		}
 	}
 }
 
-// nextSignal waits for a signal that may concern the unit, at most for d.
-func nextSignal(ctx context.Context, signals <-chan *dbus.Signal, unit dbus.ObjectPath, d time.Duration) error {
+// nextSignal waits for a signal about the unit, at most for d.
+func nextSignal(ctx context.Context, signals <-chan *dbus.Signal, name string, unit dbus.ObjectPath, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -136,23 +136,28 @@ func nextSignal(ctx context.Context, signals <-chan *dbus.Signal, unit dbus.Obje
 			if !open {
 				return errors.New("systemd closed the connection")
 			}
-			if s.Path == unit || s.Path == systemdPath {
+			if s.Path == unit || isJobOf(s, name) {
 				return nil
 			}
 		}
 	}
 }
 
-type unitState struct{ active, sub, load string }
+// isJobOf reports whether s says that a job of the unit has ended: its
+// arguments are the job's number and path, then the unit's name.
+func isJobOf(s *dbus.Signal, name string) bool {
+	return s.Name == managerInterface+".JobRemoved" && len(s.Body) > 2 && s.Body[2] == name
+}
 
-func activeState(ctx context.Context, conn *dbus.Conn, unit dbus.ObjectPath) (unitState, error) {
-	var props map[string]dbus.Variant
-	err := conn.Object(systemdName, unit).CallWithContext(ctx, getProperty, 0, unitInterface).Store(&props)
+// property reads a text property of a unit.
+func property(ctx context.Context, conn *dbus.Conn, unit dbus.ObjectPath, name string) (string, error) {
+	var value dbus.Variant
+	err := conn.Object(systemdName, unit).CallWithContext(ctx, getProperty, 0, unitInterface, name).Store(&value)
 	if err != nil {
-		return unitState{}, fmt.Errorf("reading the unit's state: %w", noCtx(ctx, err))
+		return "", fmt.Errorf("reading the unit's %s: %w", name, noCtx(ctx, err))
 	}
-	text := func(name string) string { s, _ := props[name].Value().(string); return s }
-	return unitState{active: text("ActiveState"), sub: text("SubState"), load: text("LoadState")}, nil
+	text, _ := value.Value().(string)
+	return text, nil
 }
 
 func noJobs(ctx context.Context, manager dbus.BusObject) (bool, error) {

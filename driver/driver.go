@@ -105,6 +105,9 @@ func Run(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	undo.add(script.stop)
+	for _, m := range d.ordered {
+		go m.prepare()
+	}
 	return d.judge(ctx, script)
 }
 

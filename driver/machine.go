@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nestbox/nestbox/cgroup"
 	"github.com/nestbox/nestbox/report"
 	"github.com/nestbox/nestbox/sandbox"
@@ -38,11 +40,13 @@ type machine struct {
 	console  *console
 
 	mu     sync.Mutex
-	boots  int
 	life   *life // nil: down
+	next   *life // set up for the next start, up to the point of executing init
 	leaf   *cgroup.Machine
 	layout sandbox.Layout
 	unroot func() error // undoes the preparation of the root
+
+	released bool // the run is over
 }
 
 // newMachine makes m's state directory, empty unless it is to be kept.
@@ -69,6 +73,9 @@ func (m *machine) start(ctx context.Context) (*life, error) {
 	if m.life != nil {
 		return m.life, nil
 	}
+	if m.released {
+		return nil, fmt.Errorf("starting machine %q: the run is over", m.spec.Name)
+	}
 	if m.spec.Kind == spec.KindVM {
 		return nil, fmt.Errorf("machine %q is a VM: QEMU machines are not supported yet", m.spec.Name)
 	}
@@ -81,8 +88,39 @@ func (m *machine) start(ctx context.Context) (*life, error) {
 	return l, nil
 }
 
-// boot makes one life of the machine. m.mu is held.
-func (m *machine) boot() (_ *life, err error) {
+// boot starts one life of the machine. m.mu is held.
+func (m *machine) boot() (*life, error) {
+	l := m.next
+	m.next = nil
+	if l == nil {
+		var err error
+		if l, err = m.setUp(); err != nil {
+			return nil, err
+		}
+	}
+	l.started = time.Now()
+	l.watch()
+	if err := l.ct.Boot(); err != nil {
+		_ = l.ct.Signal(unix.SIGKILL)
+		return nil, err
+	}
+	return l, nil
+}
+
+// prepare sets up the container for the first start, while the script's
+// interpreter still comes up. What goes wrong shows again at the start itself.
+func (m *machine) prepare() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.life != nil || m.next != nil || m.released || m.spec.Kind != spec.KindContainer {
+		return
+	}
+	m.next, _ = m.setUp()
+}
+
+// setUp makes a container of the machine up to the point of executing init.
+// m.mu is held.
+func (m *machine) setUp() (_ *life, err error) {
 	var undo undoStack
 	defer func() {
 		if err != nil {
@@ -90,21 +128,8 @@ func (m *machine) boot() (_ *life, err error) {
 		}
 	}()
 	id := "m" + strconv.Itoa(m.spec.Number)
-	m.boots++
 	if m.leaf == nil {
-		limits := cgroup.Limits{Memory: m.spec.Limits.Memory, CPUs: m.spec.Limits.CPUs, PIDs: m.spec.Limits.PIDs}
-		if m.leaf, err = m.d.tree.Machine(m.spec.Name, limits); err != nil {
-			return nil, err
-		}
-		m.layout = sandbox.Layout{
-			Root: m.stateDir, SharedDir: m.shared, CgroupPath: m.leaf.PayloadPath(),
-			HostDir:    filepath.Join(m.d.runDir, id),
-			StoreUpper: filepath.Join(m.d.runDir, id+".store"),
-		}
-		if _, err := os.Stat(storeDir); err == nil {
-			m.layout.StoreDir = storeDir
-		}
-		if m.layout.Root, m.unroot, err = sandbox.PrepareRoot(m.spec, m.stateDir, filepath.Join(m.d.runDir, id+".root")); err != nil {
+		if err := m.layOut(id); err != nil {
 			return nil, err
 		}
 	}
@@ -117,16 +142,29 @@ func (m *machine) boot() (_ *life, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLife(m, ct, host)
-	undo.add(l.end)
+	undo.add(ct.Destroy)
 	if err := m.plugIn(ct); err != nil {
 		return nil, err
 	}
-	l.watch()
-	if err := ct.Boot(); err != nil {
-		return nil, err
+	return newLife(m, ct, host), nil
+}
+
+// layOut makes what all boots of the machine share.
+func (m *machine) layOut(id string) (err error) {
+	limits := cgroup.Limits{Memory: m.spec.Limits.Memory, CPUs: m.spec.Limits.CPUs, PIDs: m.spec.Limits.PIDs}
+	if m.leaf, err = m.d.tree.Machine(m.spec.Name, limits); err != nil {
+		return err
 	}
-	return l, nil
+	m.layout = sandbox.Layout{
+		Root: m.stateDir, SharedDir: m.shared, CgroupPath: m.leaf.PayloadPath(),
+		HostDir:    filepath.Join(m.d.runDir, id),
+		StoreUpper: filepath.Join(m.d.runDir, id+".store"),
+	}
+	if _, err := os.Stat(storeDir); err == nil {
+		m.layout.StoreDir = storeDir
+	}
+	m.layout.Root, m.unroot, err = sandbox.PrepareRoot(m.spec, m.stateDir, filepath.Join(m.d.runDir, id+".root"))
+	return err
 }
 
 // plugIn connects the machine's interfaces to their VLANs.
@@ -220,7 +258,7 @@ func (m *machine) waitDown(ctx context.Context) error {
 func (m *machine) release() error {
 	l, err := m.running()
 	if err != nil {
-		return nil //nolint:nilerr // already down is what was asked for
+		return m.discard()
 	}
 	m.d.log(report.Info, m.spec.Name, fmt.Sprintf("kill container (pid %d)", l.ct.Pid()))
 	l.stop()
@@ -228,10 +266,25 @@ func (m *machine) release() error {
 	return nil
 }
 
-// forget frees what outlives a single boot.
+// discard drops a container that was set up and never booted.
+func (m *machine) discard() error {
+	m.mu.Lock()
+	l := m.next
+	m.next = nil
+	m.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	_ = l.ct.Signal(unix.SIGKILL)
+	l.ct.Wait()
+	return l.end()
+}
+
+// forget frees what outlives a single boot; the machine can't start again.
 func (m *machine) forget() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.released = true
 	if m.leaf == nil {
 		return nil
 	}

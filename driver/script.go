@@ -34,7 +34,7 @@ func (d *Driver) startScript(socket string) (*script, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command(d.opts.Python, "-B", "-u", filepath.Join(dir, "nestbox_main.py"))
+	cmd := exec.Command(d.opts.Python, "-B", filepath.Join(dir, "nestbox_main.py"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "NESTBOX_SOCKET="+socket)
 	s := &script{cmd: cmd, own: !d.opts.Interactive, done: make(chan struct{})}

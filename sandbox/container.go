@@ -153,7 +153,32 @@ func makeDirs(m *spec.Machine, l Layout) error {
 			return fmt.Errorf("making a directory of machine %q: %w", m.Name, err)
 		}
 	}
+	if err := writeMachineID(l.Root, m.Name); err != nil {
+		return fmt.Errorf("writing the machine id of machine %q: %w", m.Name, err)
+	}
 	return nil
+}
+
+// writeMachineID gives a root without one its machine id. Otherwise systemd
+// takes the boot for the first ever and applies presets to all units.
+func writeMachineID(dir, name string) error {
+	root, err := os.OpenRoot(dir) // the tree's links must not lead us out of it
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.Mkdir("etc", 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	f, err := root.OpenFile("etc/machine-id", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(hexOnly(UUID(name)) + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // Pid is the machine's PID 1 as seen from here.

@@ -11,7 +11,8 @@ from __future__ import annotations
 import _thread
 import os
 
-# Not socket: 5 ms of import for names that are not needed here.
+# Not socket: some 5 ms of import (python3 -X importtime -c 'import socket') for
+# names that are not needed here.
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket
 
@@ -21,9 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional
 
-# A test in which a script's start is measured has no 7 ms for the import of
-# json (it brings re), so its C parts are used directly where they are as
-# Python 3.9 to 3.14 have them.
+# A script's start is part of every test's time, and json, which brings re, is
+# some 7 ms of it (as above). So its C parts are used directly, where they are
+# as Python 3.9 to 3.14 have them.
 try:
     from _json import encode_basestring_ascii as _quote
     from _json import make_scanner
