@@ -30,8 +30,11 @@ import (
 
 // Outcomes of a run that are not the environment's fault.
 var (
-	// ErrTestFailed is returned when the script raised, or exited non-zero.
+	// ErrTestFailed is returned when the script did not pass.
 	ErrTestFailed = errors.New("the test failed")
+	// ErrScript is the [ErrTestFailed] of a script that said itself, in the
+	// log, what went wrong.
+	ErrScript = fmt.Errorf("%w: the script raised", ErrTestFailed)
 	// ErrTimeout is the cause of the end of a run that took longer than the
 	// test's global timeout.
 	ErrTimeout = errors.New("the global timeout passed")
@@ -75,7 +78,6 @@ type Driver struct {
 // verdict is the script's own word on how it went.
 type verdict struct {
 	passed bool
-	reason string
 }
 
 // Run runs the test to its end and leaves nothing behind but the state
@@ -170,10 +172,10 @@ func (d *Driver) judge(ctx context.Context, s *script) error {
 		if v.passed && s.err == nil {
 			return nil
 		}
-		if v.reason != "" {
-			return fmt.Errorf("%w: %s", ErrTestFailed, v.reason)
+		if !v.passed {
+			return ErrScript
 		}
-		return ErrTestFailed
+		return fmt.Errorf("%w: the script passed, but then its process ended: %w", ErrTestFailed, s.err)
 	default:
 		// It never said how it went: killed, or os._exit in the script.
 		if s.err == nil {

@@ -163,7 +163,7 @@ func serialStdout(_ context.Context, d *Driver, c call) (any, error) {
 
 func finished(_ context.Context, d *Driver, c call) (any, error) {
 	select {
-	case d.finished <- verdict{passed: c.Status == "passed", reason: c.Error}:
+	case d.finished <- verdict{passed: c.Status == "passed"}:
 	default: // only the first word counts
 	}
 	return nil, nil

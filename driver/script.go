@@ -41,7 +41,8 @@ func (d *Driver) startScript(socket string) (*script, error) {
 	// A script of its own group is out of reach of a terminal's Ctrl-C: it is
 	// for us to end it, in order. A prompt needs the terminal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: s.own}
-	if err := d.network.Do(cmd.Start); err != nil {
+	start := func() error { return d.network.DoHere(cmd.Start) }
+	if err := d.runtime.Parents.Do(start); err != nil {
 		return nil, fmt.Errorf("starting Python (%s) for the test script: %w; is python3 on PATH?", d.opts.Python, err)
 	}
 	go func() {

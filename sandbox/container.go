@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -23,6 +24,9 @@ import (
 
 // Runtime makes containers that keep their state below one directory.
 type Runtime struct {
+	// Parents fork what is to die with the driver.
+	Parents *Parents
+
 	dir         string
 	self        *os.File
 	ignoreSetID bool
@@ -40,11 +44,16 @@ func NewRuntime(dir string) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing our own program: %w", err)
 	}
-	return &Runtime{dir: dir, self: self, ignoreSetID: ignore}, nil
+	return &Runtime{
+		Parents: NewParents(max(2, runtime.NumCPU())), dir: dir, self: self, ignoreSetID: ignore,
+	}, nil
 }
 
-// Close frees what the runtime holds; containers go on.
-func (r *Runtime) Close() error { return r.self.Close() }
+// Close frees what the runtime holds. It kills containers that still run.
+func (r *Runtime) Close() error {
+	r.Parents.Close()
+	return r.self.Close()
+}
 
 // Container is one life of a machine, from creation to the end of its init.
 type Container struct {
@@ -106,7 +115,7 @@ func (r *Runtime) Create(id string, m *spec.Machine, l Layout) (_ *Container, er
 		ConsoleSocket: consoleThere,
 		ExtraFiles:    []*os.File{r.self, listener, errWrite}, // stage.FDSelf and on
 	}
-	if err := ct.Start(proc); err != nil {
+	if err := r.Parents.Do(func() error { return ct.Start(proc) }); err != nil {
 		return nil, fmt.Errorf("starting container %q: %w", id, err)
 	}
 	undo.add(func() { _ = ct.Signal(unix.SIGKILL); _, _ = proc.Wait() })

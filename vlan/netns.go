@@ -1,6 +1,7 @@
 package vlan
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -12,38 +13,43 @@ import (
 // namespaces(7). /proc/self would name that of the process's first thread.
 const threadNetns = "/proc/thread-self/ns/net"
 
-// inNetns runs fn on a thread that enter has brought into another network
-// namespace, and waits for it.
-//
-// The thread goes back to Go's pool only when it is home again. Where it can't
-// return, it ends with its goroutine, as Go ends a thread whose goroutine
-// returns locked. It is not ended as a rule, since a child that fn forked may
-// ask for a signal when its parent thread ends (PR_SET_PDEATHSIG).
+// inNetns runs fn on a thread of Go's pool that enter has brought into another
+// network namespace, and waits for it. A thread that can't return home ends
+// with its goroutine, as Go ends a thread whose goroutine returns locked.
 func inNetns(enter, fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		var err error
-		defer func() { done <- err }() // also when fn calls runtime.Goexit
+		err := errLeft // for when fn calls runtime.Goexit
+		defer func() { done <- err }()
 		runtime.LockOSThread()
-		home, err := os.Open(threadNetns)
-		if err != nil {
-			err = fmt.Errorf("opening the thread's network namespace (is /proc mounted?): %w", err)
-			return
-		}
-		defer home.Close()
-		if err = enter(); err != nil {
-			// Neither unshare(2) nor setns(2) moves the thread when it fails.
+		var home bool
+		if home, err = onThisThread(enter, fn); home {
 			runtime.UnlockOSThread()
-			return
 		}
-		defer func() {
-			if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-				runtime.UnlockOSThread()
-			}
-		}()
-		err = fn()
 	}()
 	return <-done
+}
+
+var errLeft = errors.New("the function left its goroutine")
+
+// onThisThread runs fn on the calling thread, to which the goroutine is locked,
+// between enter and the return to the namespace it was in. It reports whether
+// the thread is back there.
+func onThisThread(enter, fn func() error) (home bool, err error) {
+	from, err := os.Open(threadNetns)
+	if err != nil {
+		return true, fmt.Errorf("opening the thread's network namespace (is /proc mounted?): %w", err)
+	}
+	defer from.Close()
+	if err := enter(); err != nil {
+		// Neither unshare(2) nor setns(2) moves the thread when it fails.
+		return true, err
+	}
+	err = fn()
+	if back := unix.Setns(int(from.Fd()), unix.CLONE_NEWNET); back != nil {
+		return false, errors.Join(err, fmt.Errorf("returning to the thread's network namespace: %w", back))
+	}
+	return true, err
 }
 
 // into returns an enter function for inNetns.

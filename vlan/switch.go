@@ -138,6 +138,14 @@ func (s *Switch) makeBridge(vlan int) (int, error) {
 // for good. fn must start no goroutine that relies on it.
 func (s *Switch) Do(fn func() error) error { return inNetns(into(s.netns), fn) }
 
+// DoHere is [Switch.Do] on the calling thread, to which the caller has locked
+// its goroutine. It is for children that ask for a signal when their parent
+// thread dies (PR_SET_PDEATHSIG): Go may end a thread of its pool at any time.
+func (s *Switch) DoHere(fn func() error) error {
+	_, err := onThisThread(into(s.netns), fn)
+	return err
+}
+
 // File returns the namespace. It stays owned by s: don't close it, and don't
 // use it after [Switch.Close].
 func (s *Switch) File() *os.File { return s.netns }

@@ -35,6 +35,9 @@ static void die(const char *what) {
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat 463
+#endif
 
 #if defined(__x86_64__)
 #define NATIVE_ARCH AUDIT_ARCH_X86_64
@@ -44,20 +47,24 @@ static void die(const char *what) {
 #error "add the AUDIT_ARCH_ constant of this architecture"
 #endif
 
-// Nix's sandbox answers a chmod that sets a setuid or setgid bit with EPERM,
-// which fails NixOS's activation and systemd-tmpfiles. A filter that is newer
-// and of the same action wins (seccomp(2), "the most recently installed"), and
-// with errno 0 the call is a success that does nothing. Only the bits' setting
-// is affected; every other chmod passes.
+// Nix's sandbox answers a chmod that sets a setuid or setgid bit with EPERM
+// and every setxattr, so setcap too, with ENOTSUP, which fails NixOS's
+// activation, its wrappers and systemd-tmpfiles. A filter that is newer and of
+// the same action wins (seccomp(2), "the most recently installed"), and with
+// errno 0 the call is a success that does nothing. Every other chmod passes.
 #define LOAD(off) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (off))
 #define ARG(n) (offsetof(struct seccomp_data, args) + 8 * (n))
 #define IS(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
 
-static void ignore_setid_chmod(void) {
+static void ignore_setid(void) {
 	struct sock_filter code[] = {
 		LOAD(offsetof(struct seccomp_data, arch)),
-		IS(NATIVE_ARCH, 0, 10),
+		IS(NATIVE_ARCH, 0, 14),
 		LOAD(offsetof(struct seccomp_data, nr)),
+		IS(SYS_setxattr, 11, 0),
+		IS(SYS_lsetxattr, 10, 0),
+		IS(SYS_fsetxattr, 9, 0),
+		IS(SYS_setxattrat, 8, 0),
 #ifdef SYS_chmod
 		IS(SYS_chmod, 5, 0),
 #else
@@ -76,7 +83,7 @@ static void ignore_setid_chmod(void) {
 	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
 	// Privilege enough is no_new_privs or CAP_SYS_ADMIN in our namespace.
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
-		die("installing the chmod filter");
+		die("installing the filter of setuid bits and capabilities");
 }
 
 // become_agent lets the caller go on into the Go runtime as the agent, with a
@@ -106,7 +113,7 @@ __attribute__((constructor)) static void stage(int argc, char **argv, char **env
 	if (argc < 4 || strcmp(argv[1], STAGE_NAME) != 0 || getpid() != 1)
 		return;
 	if (strcmp(argv[2], IGNORE_SETID) == 0)
-		ignore_setid_chmod();
+		ignore_setid();
 	// The descriptors survived this execve; they must not survive another.
 	for (int fd = fd_self; fd <= fd_errors; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);

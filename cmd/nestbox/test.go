@@ -96,8 +96,8 @@ func runTest(cmd *cobra.Command, f testFlags) error {
 		Python: f.python, PythonDir: installedPython(), LogLevel: strings.ToLower(f.logLevel),
 		Sink: terminal, Serial: terminal.Serial,
 	})
-	if errors.Is(err, driver.ErrTestFailed) {
-		return &quietError{err} // the script's own traceback has said it
+	if errors.Is(err, driver.ErrScript) {
+		return &quietError{err} // its own traceback has said it
 	}
 	return err
 }
