@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -12,9 +13,13 @@ import (
 const memoryTarget = 6 << 20
 
 // Main serves the listening unix socket f until it is closed, which ends with
-// the machine. It returns only with an error.
-func Main(f *os.File) error {
+// the machine. It returns only with an error. With noSetID the machine can't
+// set setuid bits, and what NixOS makes with them is mended.
+func Main(f *os.File, noSetID bool) error {
 	debug.SetMemoryLimit(memoryTarget)
+	if noSetID {
+		go mendWrappers(context.Background())
+	}
 	l, err := net.FileListener(f)
 	f.Close()
 	if err != nil {

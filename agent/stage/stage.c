@@ -25,7 +25,10 @@ enum { fd_self = 3, fd_listen = 4, fd_errors = 5 };
 
 static int is_agent;
 
+static int ignores_setid;
+
 int nestbox_is_agent(void) { return is_agent; }
+int nestbox_ignores_setid(void) { return ignores_setid; }
 
 static void die(const char *what) {
 	dprintf(2, "nestbox: %s: %s\n", what, strerror(errno));
@@ -34,9 +37,6 @@ static void die(const char *what) {
 
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
-#endif
-#ifndef SYS_setxattrat
-#define SYS_setxattrat 463
 #endif
 
 #if defined(__x86_64__)
@@ -47,11 +47,13 @@ static void die(const char *what) {
 #error "add the AUDIT_ARCH_ constant of this architecture"
 #endif
 
-// Nix's sandbox answers a chmod that sets a setuid or setgid bit with EPERM
-// and every setxattr, so setcap too, with ENOTSUP, which fails NixOS's
-// activation, its wrappers and systemd-tmpfiles. A filter that is newer and of
-// the same action wins (seccomp(2), "the most recently installed"), and with
-// errno 0 the call is a success that does nothing. Every other chmod passes.
+// Nix's sandbox answers a chmod that sets a setuid or setgid bit with EPERM,
+// which fails NixOS's activation and systemd-tmpfiles. A filter that is newer
+// and of the same action wins (seccomp(2), "the most recently installed"), and
+// with errno 0 the call is a success that does nothing. Every other chmod
+// passes. Nix's ENOTSUP for every setxattr is left: a filter can't tell a
+// capability from a program's own attribute, and to lose the latter silently
+// is worse than a setcap that says it failed.
 #define LOAD(off) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (off))
 #define ARG(n) (offsetof(struct seccomp_data, args) + 8 * (n))
 #define IS(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
@@ -59,12 +61,8 @@ static void die(const char *what) {
 static void ignore_setid(void) {
 	struct sock_filter code[] = {
 		LOAD(offsetof(struct seccomp_data, arch)),
-		IS(NATIVE_ARCH, 0, 14),
+		IS(NATIVE_ARCH, 0, 10),
 		LOAD(offsetof(struct seccomp_data, nr)),
-		IS(SYS_setxattr, 11, 0),
-		IS(SYS_lsetxattr, 10, 0),
-		IS(SYS_fsetxattr, 9, 0),
-		IS(SYS_setxattrat, 8, 0),
 #ifdef SYS_chmod
 		IS(SYS_chmod, 5, 0),
 #else
@@ -83,7 +81,7 @@ static void ignore_setid(void) {
 	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
 	// Privilege enough is no_new_privs or CAP_SYS_ADMIN in our namespace.
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
-		die("installing the filter of setuid bits and capabilities");
+		die("installing the filter of setuid bits");
 }
 
 // become_agent lets the caller go on into the Go runtime as the agent, with a

@@ -57,6 +57,10 @@ func Args(init string, cmdline []string, ignoreSetID bool) []string {
 // forked.
 func IsAgent() bool { return C.nestbox_is_agent() != 0 }
 
+// IgnoresSetID reports whether the machine has the filter that [Args] speaks
+// of.
+func IgnoresSetID() bool { return C.nestbox_ignores_setid() != 0 }
+
 // Listener returns the socket the agent listens on.
 func Listener() (*os.File, error) {
 	f := os.NewFile(FDListen, "agent socket")

@@ -1,4 +1,5 @@
 #ifndef NESTBOX_STAGE_H
 #define NESTBOX_STAGE_H
 int nestbox_is_agent(void);
+int nestbox_ignores_setid(void);
 #endif

@@ -33,7 +33,7 @@ func runAgent() error {
 	if err != nil {
 		return err
 	}
-	return agent.Main(f)
+	return agent.Main(f, stage.IgnoresSetID())
 }
 
 func main() {
