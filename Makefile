@@ -18,11 +18,9 @@ bin/nestbox: $(SOURCES) | deps-build
 	go build -tags 'netgo osusergo' -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/nestbox
 	ln -sf nestbox bin/nixos-test-driver
 
-.PHONY: deps-build deps-test
-deps-build:
-	@scripts/deps.sh build
-deps-test:
-	@scripts/deps.sh test
+.PHONY: deps-build deps-test deps-lint
+deps-build deps-test deps-lint: deps-%:
+	@scripts/deps.sh $*
 
 .PHONY: nix-root debian-guest
 nix-root: | deps-test ## a root tree with a real Nix, for the tests
@@ -36,10 +34,10 @@ demo: build nix-root debian-guest ## two containers on a VLAN in a real Nix buil
 
 .PHONY: test
 test: build nix-root debian-guest lint ## all tests: unit, root and real-Nix ones
-	scripts/test.sh
+	@scripts/test.sh
 
 .PHONY: unit
-unit: ## tests that need nothing but Go and Python
+unit: | deps-build ## the tests that this machine can run as it is; others are skipped
 	go test ./...
 
 .PHONY: bench
@@ -47,8 +45,8 @@ bench: build nix-root debian-guest ## compare with systemd-nspawn and the floor
 	bench/run.sh
 
 .PHONY: lint
-lint: | deps-test ## gofmt, go vet, golangci-lint, shellcheck, nix-instantiate --parse
-	scripts/lint.sh
+lint: nix-root | deps-lint ## gofmt, go vet, golangci-lint, shellcheck, nix-instantiate --parse
+	@scripts/lint.sh
 
 .PHONY: clean
 clean: ## what was built; not the downloads

@@ -95,7 +95,7 @@ func inhabitants(dir string) string {
 	var names []string
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.IsDir() {
-			return nil // it goes away while we look
+			return nil //nolint:nilerr // it goes away while we look
 		}
 		pids, _ := members(path)
 		for _, pid := range pids {

@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nestbox/nestbox/cgroup"
@@ -132,6 +134,7 @@ func (d *Driver) setUp(undo *undoStack) error {
 		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
 	}
 	undo.add(d.tree.Close)
+	d.warnOfLimits()
 	if d.network, err = vlan.NewSwitch(); err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
 	}
@@ -154,6 +157,20 @@ func (d *Driver) setUp(undo *undoStack) error {
 		d.ordered = append(d.ordered, mach)
 	}
 	return nil
+}
+
+// warnOfLimits says once which limits can't be held.
+func (d *Driver) warnOfLimits() {
+	asked := map[string]bool{}
+	for _, m := range d.opts.Test.Machines() {
+		asked["memory"] = asked["memory"] || m.Limits.Memory > 0
+		asked["cpu"] = asked["cpu"] || m.Limits.CPUs > 0
+		asked["pids"] = asked["pids"] || m.Limits.PIDs > 0
+	}
+	missing := slices.DeleteFunc(d.tree.Missing(), func(c string) bool { return !asked[c] })
+	if len(missing) > 0 {
+		d.log(report.Warning, "", "limits without effect: this sandbox was given no cgroup controller for "+strings.Join(missing, ", "))
+	}
 }
 
 // judge waits for the end of the script, or of our patience.

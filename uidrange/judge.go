@@ -7,12 +7,12 @@ import (
 )
 
 var (
-	// ErrNoUserNamespace: we are inside a Nix build, or look like it, but Nix
+	// ErrNoUserNamespace says that we are inside a Nix build, or look like it, but Nix
 	// gave it no user namespace with a range of ids.
 	ErrNoUserNamespace = errors.New("no user namespace with a range of ids")
-	// ErrNotRoot: we are not root, or not with root's capabilities.
+	// ErrNotRoot says that we are not root, or not with root's capabilities.
 	ErrNotRoot = errors.New("not root of this user namespace")
-	// ErrTooFew: we are root of a user namespace with fewer ids than [Needed].
+	// ErrTooFew says that we are root of a user namespace with fewer ids than [Needed].
 	ErrTooFew = errors.New("too few user or group ids")
 )
 
@@ -34,6 +34,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Problem }
 
 // nixConf is what a builder's nix.conf needs for uid-range.
+//
+//nolint:gochecknoglobals // a text that nobody writes to
 var nixConf = []string{
 	"In nix.conf of the machine that builds (on NixOS: nix.settings), then restart nix-daemon:",
 	"  extra-experimental-features = auto-allocate-uids cgroups",
@@ -44,6 +46,8 @@ var nixConf = []string{
 }
 
 // requireFeature is what a derivation needs for uid-range.
+//
+//nolint:gochecknoglobals // a text that nobody writes to
 var requireFeature = []string{
 	"In the derivation:",
 	`  requiredSystemFeatures = [ "uid-range" ];`,

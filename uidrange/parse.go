@@ -98,6 +98,8 @@ func initial(all []Mapping) bool {
 
 // needed are the capabilities without which no machine can be made, though
 // root has them in a user namespace as a rule.
+//
+//nolint:gochecknoglobals // a table that nobody writes to
 var needed = []struct {
 	bit  uint
 	name string

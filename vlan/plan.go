@@ -180,7 +180,8 @@ func checkName(name string) error {
 		return fmt.Errorf("interface name %q has %d bytes; the kernel allows %d", name, len(name), maxName)
 	case name == "." || name == "..":
 		return fmt.Errorf("interface name %q is not allowed", name)
-	case strings.ContainsAny(name, "/:% \t\n\v\f\r\x00\xa0"):
+	// The kernel takes the byte 0xa0 for a space, in whatever character it is.
+	case strings.ContainsAny(name, "/:% \t\n\v\f\r\x00"), strings.IndexByte(name, 0xa0) >= 0:
 		return fmt.Errorf("interface name %q contains a character that the kernel does not allow", name)
 	}
 	return nil

@@ -57,7 +57,7 @@ func NewSwitch() (*Switch, error) {
 		}
 	}
 	if err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -65,6 +65,8 @@ func NewSwitch() (*Switch, error) {
 
 // switchSettings are made in the switch namespace before it has interfaces.
 // What is under conf/default is inherited by those that follow.
+//
+//nolint:gochecknoglobals // a table that nobody writes to
 var switchSettings = []sysctl{
 	// A new namespace takes forwarding over from the host, and hosts that run
 	// containers have it on: VLANs would reach each other through the bridges.

@@ -111,13 +111,19 @@ func inputError(err error) error {
 	return &usage{err}
 }
 
-// enterSandbox checks that ids are ours and takes a mount namespace.
+// enterSandbox checks that ids are ours, takes a mount namespace, and adds
+// what a build sandbox lacks.
 func enterSandbox() error {
-	if _, err := uidrange.Detect(); err != nil {
+	ids, err := uidrange.Detect()
+	if err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
 	}
 	if err := sandbox.Enter(); err != nil {
 		return err
+	}
+	if ids.Initial {
+		// Root of a whole system: its files are not ours to complete.
+		return sandbox.PrepareCgroup()
 	}
 	return sandbox.Prepare()
 }
