@@ -85,12 +85,14 @@ func (d *decoder) checkInit(m *Machine, at place) {
 	switch {
 	case !cleanAbsolute(m.Init):
 		d.check(at, "init", "%s is no absolute path inside the machine", quote(m.Init))
-	case under(m.Init, storeDir):
-		d.exists(at, "init", m.Init)
-	case d.anySpoiled(at.field("root")) || d.anySpoiled(at.field("mounts")):
+	case d.anySpoiled(at.field("mounts")):
 		// Where it would be is unknown.
 	case slices.ContainsFunc(m.Mounts, func(mount Mount) bool { return under(m.Init, mount.Target) }):
 		// What a mount holds is only known once it is there.
+	case under(m.Init, storeDir):
+		d.exists(at, "init", m.Init)
+	case d.anySpoiled(at.field("root")):
+		// Where it would be is unknown.
 	case m.Root.Kind == RootOverlay:
 		d.initIn(m, at, "root.lower", m.Root.Lower)
 	case m.Root.Path == "":

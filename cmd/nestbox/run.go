@@ -41,7 +41,7 @@ shell reads commands from standard input.`,
 		},
 	}
 	cmd.Flags().StringVar(&logLevel, "log-level", "warning", "least important `LEVEL` to print; with info and below the machine's console and journal too")
-	cmd.Flags().BoolVarP(&keep, "keep-machine-state", "K", false, "go on with the machine's state of an earlier run")
+	cmd.Flags().BoolVarP(&keep, "keep-machine-state", "K", false, "keep the machine's state, and go on with that of an earlier run")
 	return cmd
 }
 
@@ -64,6 +64,12 @@ func runMachine(cmd *cobra.Command, path, logLevel string, keep bool) error {
 	}
 	if err := enterSandbox(); err != nil {
 		return err
+	}
+	if !keep {
+		if tmp, err = os.MkdirTemp(tmp, "nestbox-run-"); err != nil {
+			return fmt.Errorf("making a directory for the machine: %w", err)
+		}
+		defer os.RemoveAll(tmp)
 	}
 	terminal := newTerminal(level)
 	terminal.Serial(level <= report.Info)
