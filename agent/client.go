@@ -113,11 +113,6 @@ func (c *Client) WaitSocket(ctx context.Context, path string, datagram bool, tim
 	return c.wait(ctx, Request{Op: opSocket, Path: path, Datagram: datagram}, timeout)
 }
 
-// PowerOff asks the machine's systemd to shut down.
-func (c *Client) PowerOff(ctx context.Context) error {
-	return c.wait(ctx, Request{Op: opTerminate}, 0)
-}
-
 // Fetch copies the file or directory source of the machine to target here.
 func (c *Client) Fetch(ctx context.Context, source, target string) error {
 	r, w := io.Pipe()

@@ -129,8 +129,6 @@ func (s *Server) call(ctx context.Context, req Request, in input, out io.Writer)
 		return failure(ctx, sendTree(req.Path, out))
 	case opReceive:
 		return failure(ctx, receiveTree(req.Path, req.Name, in))
-	case opTerminate:
-		return failure(ctx, powerOff())
 	default:
 		return Result{Failure: fmt.Sprintf("unknown operation %q", req.Op)}
 	}

@@ -100,17 +100,3 @@ func firstWord(conn *dbus.Conn) error {
 	}
 	return errors.New("talking to systemd: it does not answer")
 }
-
-// powerOff asks systemd for an orderly shutdown.
-func powerOff() error {
-	conn, err := dialSystemd(systemSocket)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	call := conn.Object(systemdName, systemdPath).Call(managerInterface+".StartUnit", 0, "poweroff.target", "replace-irreversibly")
-	if call.Err != nil && !errors.Is(call.Err, dbus.ErrClosed) {
-		return fmt.Errorf("asking systemd to power off: %w", call.Err)
-	}
-	return nil
-}

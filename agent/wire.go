@@ -47,17 +47,16 @@ const dataChunk = 128 << 10
 
 // Operations of a [Request].
 const (
-	opReady     = "ready"
-	opExec      = "exec"
-	opShell     = "shell"
-	opUntil     = "until"
-	opUnit      = "unit"
-	opFile      = "file"
-	opPort      = "port"
-	opSocket    = "socket"
-	opSend      = "send"
-	opReceive   = "receive"
-	opTerminate = "terminate"
+	opReady   = "ready"
+	opExec    = "exec"
+	opShell   = "shell"
+	opUntil   = "until"
+	opUnit    = "unit"
+	opFile    = "file"
+	opPort    = "port"
+	opSocket  = "socket"
+	opSend    = "send"
+	opReceive = "receive"
 )
 
 // Request asks for one operation. Which fields mean something depends on Op.

@@ -1,9 +1,11 @@
 package driver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,6 +138,16 @@ func (l *life) isReady() bool {
 		return false
 	}
 }
+
+// stopping reports whether the machine is on its way down.
+func (l *life) stopping(ctx context.Context) bool {
+	var state bytes.Buffer
+	_, err := l.ct.Agent.Exec(ctx, "systemctl is-system-running || true", stateTime, &state)
+	return errors.Is(err, agent.ErrGone) || strings.TrimSpace(state.String()) == "stopping"
+}
+
+// stateTime bounds the question for the state of a system.
+const stateTime = 10 * time.Second
 
 // followNotify drains the notify socket for as long as the machine lives: a
 // full one would stop its systemd.

@@ -239,6 +239,51 @@ func (m *machine) shutdown(ctx context.Context) error {
 	return m.waitDown(ctx)
 }
 
+// reborn waits for the end of life l and reports whether another follows, as
+// after a reboot.
+func (m *machine) reborn(ctx context.Context, l *life) bool {
+	select {
+	case <-l.gone:
+	case <-ctx.Done():
+		return false
+	}
+	next, err := m.running()
+	return err == nil && next != l
+}
+
+// reboot asks the machine's systemd to reboot and waits until it is down. The
+// next life begins by itself.
+func (m *machine) reboot(ctx context.Context) error {
+	l, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.ct.Reboot(); err != nil {
+		return err
+	}
+	if !m.reborn(ctx, l) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("machine %q: it went down for a reboot and did not come back", m.spec.Name)
+	}
+	return nil
+}
+
+// reconnect waits for a machine whose script knows that it is on its way down:
+// for its next life if that is so, and otherwise for nothing.
+func (m *machine) reconnect(ctx context.Context) error {
+	if l, err := m.running(); err == nil && l.isReady() && l.stopping(ctx) {
+		select {
+		case <-l.gone:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	_, err := m.connect(ctx)
+	return err
+}
+
 // waitDown returns when the machine has gone down by itself.
 func (m *machine) waitDown(ctx context.Context) error {
 	for {

@@ -29,6 +29,7 @@ type params struct {
 	Addr     string   `json:"addr"`
 	Port     int      `json:"port"`
 	Datagram bool     `json:"is_datagram"`
+	Again    bool     `json:"reconnect"`
 	Source   string   `json:"source"`
 	Target   string   `json:"target"`
 	Into     string   `json:"target_dir"`
@@ -74,6 +75,7 @@ func machineMethods() map[string]method {
 		"machine.wait_for_shutdown":         waitForShutdown,
 		"machine.release":                   release,
 		"machine.crash":                     release,
+		"machine.reboot":                    reboot,
 		"machine.execute":                   execute,
 		"machine.wait_for_unit":             waitForUnit,
 		"machine.wait_for_file":             waitForFile,
@@ -186,9 +188,14 @@ func start(ctx context.Context, _ *Driver, c call) (any, error) {
 }
 
 func connect(ctx context.Context, _ *Driver, c call) (any, error) {
+	if c.Again {
+		return nil, c.m.reconnect(ctx)
+	}
 	_, err := c.m.connect(ctx)
 	return nil, err
 }
+
+func reboot(ctx context.Context, _ *Driver, c call) (any, error) { return nil, c.m.reboot(ctx) }
 
 func isUp(_ context.Context, _ *Driver, c call) (any, error) { return c.m.isUp(), nil }
 
@@ -258,28 +265,37 @@ func waitUntil(fails bool) method {
 
 // wait connects and runs op with the time that is left. With a slice shorter
 // than that, running out of it is no error but "pending", so that the script's
-// side can look at its polling conditions and come back.
+// side can look at its polling conditions and come back. A machine that
+// reboots meanwhile is waited for in its next life.
 func (c call) wait(ctx context.Context, op func(*agent.Client, time.Duration) error) (any, error) {
-	l, err := c.m.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
 	timeout, sliced := c.timeout(), false
 	if slice := seconds(c.Slice); slice > 0 && (timeout == 0 || slice < timeout) {
 		timeout, sliced = slice, true
 	}
 	started := time.Now()
-	err = op(l.ct.Agent, timeout)
-	var failed *agent.Failure
-	switch {
-	case errors.As(err, &failed) && failed.TimedOut && sliced:
-		return map[string]bool{"pending": true}, nil
-	case errors.As(err, &failed) && failed.TimedOut:
-		return nil, &callError{kindAssertion, fmt.Errorf("action timed out after %.2f seconds (timeout=%g): %w", time.Since(started).Seconds(), timeout.Seconds(), err)}
-	case errors.Is(err, agent.ErrGone):
-		return nil, fmt.Errorf("machine %q went down during the wait: %w", c.Machine, err)
+	left := timeout
+	for {
+		l, err := c.m.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		err = op(l.ct.Agent, left)
+		var failed *agent.Failure
+		switch {
+		case errors.As(err, &failed) && failed.TimedOut && sliced:
+			return map[string]bool{"pending": true}, nil
+		case errors.As(err, &failed) && failed.TimedOut:
+			return nil, &callError{kindAssertion, fmt.Errorf("action timed out after %.2f seconds (timeout=%g): %w", time.Since(started).Seconds(), timeout.Seconds(), err)}
+		case errors.Is(err, agent.ErrGone) && c.m.reborn(ctx, l):
+			if timeout > 0 {
+				left = max(time.Millisecond, timeout-time.Since(started))
+			}
+		case errors.Is(err, agent.ErrGone):
+			return nil, fmt.Errorf("machine %q went down during the wait: %w", c.Machine, err)
+		default:
+			return nil, err
+		}
 	}
-	return nil, err
 }
 
 // timeout is the call's bound; 0 is none. A bound of zero or less has passed

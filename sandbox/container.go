@@ -218,12 +218,19 @@ func (c *Container) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// sigPowerOff is SIGRTMIN+4, which makes systemd power off (systemd(1)).
-const sigPowerOff = syscall.Signal(34 + 4)
+// Signals that systemd takes as PID 1, counted from SIGRTMIN (systemd(1)).
+const (
+	sigPowerOff = syscall.Signal(34 + 4)
+	sigReboot   = syscall.Signal(34 + 5)
+)
 
 // PowerOff asks the machine's systemd for an orderly shutdown and does not
 // wait for it.
 func (c *Container) PowerOff() error { return c.Signal(sigPowerOff) }
+
+// Reboot asks the machine's systemd for an orderly reboot and does not wait
+// for it.
+func (c *Container) Reboot() error { return c.Signal(sigReboot) }
 
 // Exit tells how a machine ended.
 type Exit struct {

@@ -82,6 +82,7 @@ static void ignore_setid(void) {
 	// Privilege enough is no_new_privs or CAP_SYS_ADMIN in our namespace.
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
 		die("installing the filter of setuid bits");
+	ignores_setid = 1;
 }
 
 // become_agent lets the caller go on into the Go runtime as the agent, with a
