@@ -163,6 +163,9 @@ func makeDirs(m *spec.Machine, l Layout) error {
 		}
 	}
 	if err := writeMachineID(l.Root, m.Name); err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			err = fmt.Errorf("%w; if the root is a tree of the store, its directories belong to a uid that a build doesn't own, so no init can write there: copy the tree in the build first", err)
+		}
 		return fmt.Errorf("writing the machine id of machine %q: %w", m.Name, err)
 	}
 	return nil

@@ -1,5 +1,5 @@
-# The tests that test/e2e builds, and the demo: real uid-range builds that call
-# the driver as nixpkgs does.
+# The builds of package e2e, and the demo: real uid-range builds that call the
+# driver as nixpkgs does. By hand: go run ./test/nixtest test/e2e/tests.nix ping
 {
   debian,
   nestbox,
@@ -7,19 +7,13 @@
 }:
 let
   guest = import ../guest/lib.nix { inherit debian; };
-  test = args: guest.mkTest ({ inherit nestbox nonce; } // args);
+  lib = import ./lib.nix { inherit guest nestbox nonce; };
+  part = file: import file lib;
 in
-{
-  ping = test {
-    name = "ping"; globalTimeout = 15;
-    containers.n1 = { };
-    containers.n2 = { };
-    testScript = ''
-      start_all()
-      n1.wait_for_unit("multi-user.target")
-      n2.wait_for_unit("multi-user.target")
-      n1.succeed("ping -c 1 -W 5 n2")
-      n2.succeed("ping -c 1 -W 5 n1")
-    '';
-  };
-}
+part ./network.nix
+// part ./failing.nix
+// part ./commands.nix
+// part ./lives.nix
+// part ./nixos.nix
+// part ./object.nix
+// part ./waiting.nix
