@@ -184,6 +184,9 @@ func (c *Client) begin(ctx context.Context, req Request) (conn net.Conn, stop fu
 	stop = func() { detach(); conn.Close() }
 	if err := writeJSON(conn, frameRequest, req); err != nil {
 		stop()
+		if errors.Is(err, errTooLarge) {
+			return nil, nil, err
+		}
 		return nil, nil, gone(ctx, err)
 	}
 	return conn, stop, nil

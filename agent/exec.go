@@ -114,9 +114,13 @@ func exitStatus(state *os.ProcessState) int {
 func (s *shell) until(ctx context.Context, req Request, out io.Writer) Result {
 	var res Result
 	var last capped
+	seen := "no try yet"
 	err := poll(ctx, func() (bool, string, error) {
 		j, err := s.start(ctx, req.Command)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil && j == nil: // time ran out between two tries
+			return false, seen, nil
+		case err != nil:
 			return false, "", err
 		}
 		last.reset()
@@ -124,12 +128,17 @@ func (s *shell) until(ctx context.Context, req Request, out io.Writer) Result {
 		if res.Failure != "" {
 			return false, "", errors.New(res.Failure)
 		}
-		done := !res.TimedOut && (res.Status != 0) == req.Fails
-		return done, fmt.Sprintf("exit status %d", res.Status), nil
+		seen = fmt.Sprintf("exit status %d", res.Status)
+		if res.TimedOut {
+			seen = "it still ran"
+		}
+		return !res.TimedOut && (res.Status != 0) == req.Fails, seen, nil
 	})
 	_, _ = out.Write(last.data)
 	if err != nil {
-		return failure(ctx, err)
+		failed := failure(ctx, err)
+		failed.Status = res.Status
+		return failed
 	}
 	return res
 }

@@ -8,15 +8,16 @@ import (
 	"runtime/debug"
 )
 
-// memoryTarget is where the collector starts to work harder. The agent is idle
-// most of the time, and there is one in every machine.
-const memoryTarget = 6 << 20
+// collectAt is the growth of the heap, in percent, at which the collector runs:
+// with Go's own 100 it waits for 4 MiB at least, and there is an agent in every
+// machine.
+const collectAt = 25
 
 // Main serves the listening unix socket f until it is closed, which ends with
 // the machine. It returns only with an error. With noSetID the machine can't
 // set setuid bits, and what NixOS makes with them is mended.
 func Main(f *os.File, noSetID bool) error {
-	debug.SetMemoryLimit(memoryTarget)
+	debug.SetGCPercent(collectAt)
 	if noSetID {
 		go mendWrappers(context.Background())
 	}

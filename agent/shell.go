@@ -16,8 +16,9 @@ import (
 const shellOptions = "set -euo pipefail; "
 
 // waitForCommand is what a spare shell runs: it reads the command from file
-// descriptor 9, then evaluates it with no trace of the detour left.
-const waitForCommand = `IFS= read -r -d "" -u 9 nestbox_command; exec 9<&-; SECONDS=0; eval "unset -v nestbox_command; $nestbox_command"`
+// descriptor 9, then evaluates it with no trace of the detour left: bash -c
+// too has the command in BASH_EXECUTION_STRING.
+const waitForCommand = `IFS= read -r -d "" -u 9 nestbox_command; exec 9<&-; SECONDS=0; BASH_EXECUTION_STRING=$nestbox_command; eval "unset -v nestbox_command; $nestbox_command"`
 
 // spareLimit is the longest command given to a spare shell. bash reads a pipe
 // byte by byte, so a long one is faster, and past 128 KiB (MAX_ARG_STRLEN)
@@ -71,6 +72,9 @@ func (s *shell) ready(ctx context.Context) error {
 func (s *shell) start(ctx context.Context, command string) (*job, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if strings.ContainsRune(command, 0) {
+		return nil, errors.New("starting a command: it holds a NUL character, at which bash would cut it off")
 	}
 	l, err := s.environment()
 	if err != nil {
@@ -234,8 +238,9 @@ func (l *login) spawn(command *os.File, args ...string) (*job, error) {
 }
 
 // startScript runs a command too long for an argument from a file in memory.
+// bash has opened that once more when it closes the descriptor it came by.
 func (l *login) startScript(command string) (*job, error) {
-	f, err := memoryFile("nestbox-command", []byte(command))
+	f, err := memoryFile("nestbox-command", []byte("exec 9<&-; "+command))
 	if err != nil {
 		return nil, err
 	}

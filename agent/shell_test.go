@@ -68,10 +68,10 @@ func TestSemantics(t *testing.T) {
 		{"arguments", `echo "$#"`, "0\n", 0},
 		{"options", `case $- in *e*u*) echo ok;; esac; [[ -o pipefail ]] && [[ ! -o posix ]] && echo ok`, "ok\nok\n", 0},
 		{"no terminal, own session", `read -r -a s < <(cat /proc/$$/stat); [ "${s[5]}" = $$ ] && [ "${s[6]}" = 0 ] && echo ok`, "ok\n", 0},
-		{"files", `cd /proc/self/fd; for f in *; do [ "$f" -ge 100 ] || readlink "$f" >/dev/null && echo -n "$f "; done | head -c 6`, "0 1 2 ", 0},
 		{"environment", `echo "$HOME $USER [$PAGER] $SHLVL"`, "/root root [] 1\n", 0},
 		{"signals are not ignored", `grep SigIgn /proc/self/status`, "SigIgn:\t0000000000000000\n", 0},
-		{"no trace in variables", `set | grep nestbox_command || echo none`, "none\n", 0},
+		{"no trace in variables", `set | grep nestbox_comman[d] || echo none`, "none\n", 0},
+		{"own text", `a=${BASH_EXECUTION_STRING-set -euo pipefail;}; echo ${a:0:18}`, "set -euo pipefail;\n", 0},
 		{"no trace in the environment", `env | grep -i nestbox || echo none`, "none\n", 0},
 		{"separator", `echo "[$IFS]"; a="1:2"; IFS=:; echo $a`, "[ \t\n]\n1 2\n", 0},
 	} {
@@ -102,8 +102,9 @@ func TestNoExtraFiles(t *testing.T) {
 		if way.length == 0 {
 			awaitSpare(t)
 		}
-		out, status := run(t, "ls /proc/self/fd\n"+strings.Repeat("#", way.length), time.Minute)
-		if out != "0\n1\n2\n3\n" || status != 0 { // 3 is ls's own
+		const list = "for f in 3 4 5 6 7 8 9; do [ ! -e /proc/$$/fd/$f ] || readlink /proc/$$/fd/$f; done\n"
+		out, status := run(t, list+strings.Repeat("#", way.length), time.Minute)
+		if out != "" || status != 0 {
 			t.Errorf("as %s: files %q, status %d", way.name, out, status)
 		}
 	}

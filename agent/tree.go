@@ -2,6 +2,7 @@ package agent
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -32,12 +33,19 @@ func sendTree(path string, out io.Writer) error {
 	return tw.Close()
 }
 
+// smallFile is the size up to which a file is read before its header is
+// written: files of procfs and sysfs have less or more in them than they say.
+const smallFile = 64 << 10
+
 func sendEntry(tw *tar.Writer, root, name string, entry fs.DirEntry) error {
 	info, err := entry.Info()
 	if err != nil {
 		return err
 	}
 	if info.Mode()&(fs.ModeSocket|fs.ModeNamedPipe|fs.ModeDevice) != 0 {
+		if name == root {
+			return fmt.Errorf("%s is neither a file nor a directory", name)
+		}
 		return nil // nothing that could be copied as a file
 	}
 	var link string
@@ -64,11 +72,19 @@ func sendEntry(tw *tar.Writer, root, name string, entry fs.DirEntry) error {
 		return err
 	}
 	defer f.Close()
+	var content io.Reader = f
+	if header.Size <= smallFile {
+		data, err := io.ReadAll(io.LimitReader(f, maxKept))
+		if err != nil {
+			return err
+		}
+		header.Size, content = int64(len(data)), bytes.NewReader(data)
+	}
 	if err := tw.WriteHeader(header); err != nil {
 		return err
 	}
 	// The file may shrink or grow meanwhile: send just as much as announced.
-	n, err := io.Copy(tw, io.LimitReader(f, header.Size))
+	n, err := io.Copy(tw, io.LimitReader(content, header.Size))
 	if err != nil {
 		return err
 	}
@@ -87,6 +103,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // target: names that climb are refused, and no symbolic link of the stream is
 // followed.
 func receiveTree(target, name string, in io.Reader) error {
+	target = filepath.Clean(target)
 	if st, err := os.Stat(target); err == nil && st.IsDir() && name != "" {
 		target = filepath.Join(target, name)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -197,7 +198,7 @@ func unitName(name string) (string, error) {
 			return name, nil
 		}
 	}
-	if strings.HasPrefix(name, "/dev/") {
+	if strings.HasPrefix(name, "/dev/") || strings.HasPrefix(name, "/sys/") {
 		return escapePath(name) + ".device", nil
 	}
 	if strings.HasPrefix(name, "/") {
@@ -209,7 +210,7 @@ func unitName(name string) (string, error) {
 // escapePath is systemd-escape --path, see systemd.unit(5), "String Escaping
 // for Inclusion in Unit Names".
 func escapePath(path string) string {
-	path = strings.Trim(path, "/")
+	path = strings.Trim(filepath.Clean(path), "/")
 	if path == "" {
 		return "-"
 	}

@@ -100,7 +100,13 @@ type Result struct {
 	TimedOut bool `json:"timed_out,omitempty"`
 }
 
+// errTooLarge is returned for what no frame holds.
+var errTooLarge = fmt.Errorf("more than %d bytes", maxFrame)
+
 func writeFrame(w io.Writer, kind byte, body []byte) error {
+	if len(body) > maxFrame {
+		return fmt.Errorf("writing frame %q of %d bytes: %w", kind, len(body), errTooLarge)
+	}
 	var head [5]byte
 	head[0] = kind
 	binary.BigEndian.PutUint32(head[1:], uint32(len(body)))
@@ -134,7 +140,7 @@ func readFrame(r io.Reader, buf *[]byte) (kind byte, body []byte, err error) {
 	}
 	size := binary.BigEndian.Uint32(head[1:])
 	if size > maxFrame {
-		return 0, nil, fmt.Errorf("reading frame %q: %d bytes are more than %d", head[0], size, maxFrame)
+		return 0, nil, fmt.Errorf("reading frame %q of %d bytes: %w", head[0], size, errTooLarge)
 	}
 	if uint32(cap(*buf)) < size {
 		*buf = make([]byte, size)
