@@ -16,11 +16,6 @@ const (
 // done, returns an error, or ctx ends. last describes what check saw, for the
 // message when time is up.
 func poll(ctx context.Context, check func() (done bool, last string, err error)) error {
-	return pollWithin(ctx, pollLast, check)
-}
-
-// pollWithin is poll with pauses of at most longest.
-func pollWithin(ctx context.Context, longest time.Duration, check func() (done bool, last string, err error)) error {
 	pause := pollFirst
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -37,6 +32,6 @@ func pollWithin(ctx context.Context, longest time.Duration, check func() (done b
 		}
 		last = seen
 		timer.Reset(pause)
-		pause = min(2*pause, longest)
+		pause = min(2*pause, pollLast)
 	}
 }

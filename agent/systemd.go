@@ -30,8 +30,10 @@ func userSocket(uid int) string { return fmt.Sprintf("/run/user/%d/systemd/priva
 
 // waitSystemd returns once PID 1 is systemd and answers.
 func waitSystemd(ctx context.Context) error {
-	// A look is cheap, and everything waits for this.
-	err := pollWithin(ctx, 10*time.Millisecond, func() (bool, string, error) {
+	if err := waitFile(ctx, systemSocket); err != nil {
+		return fmt.Errorf("waiting for systemd: %w", err)
+	}
+	err := poll(ctx, func() (bool, string, error) {
 		conn, err := dialSystemd(systemSocket)
 		if err != nil {
 			return false, err.Error(), nil

@@ -24,8 +24,18 @@ const recheck = 500 * time.Millisecond
 // errUnit is a unit's verdict, as opposed to trouble with the connection.
 var errUnit = errors.New("unit")
 
-// unitWatcher waits for units by systemd's signals.
+// unitWatcher waits for units.
+//
+// Once a unit is on its way, systemd's signals tell of each step. Before that
+// we stay away from systemd: to whoever is connected it sends a signal for
+// every change of every unit, which at boot is a tenth of all its work. When
+// the unit gets its invocation id, a file of that name appears, and only then
+// is it worth another look.
 type unitWatcher struct{}
+
+// invocationDir is where systemd tells journald of units' invocations: a link
+// "invocation:UNIT" appears when a unit is started.
+const invocationDir = "/run/systemd/units"
 
 // wait returns nil once the unit is active, an error if it failed or is
 // inactive with nothing on its way, or ctx's cause with what was last seen.
@@ -34,36 +44,35 @@ func (w *unitWatcher) wait(ctx context.Context, unit, user string) error {
 	if err != nil {
 		return err
 	}
-	// daemon-reexec drops connections, so a lost one is taken up again.
-	var verdict error
-	err = poll(ctx, func() (bool, string, error) {
-		socket := systemSocket
-		if user != "" {
-			uid, err := userID(ctx, user)
-			if err != nil {
-				return false, "", err
-			}
-			socket = userSocket(uid)
-		}
-		conn, err := dialSystemd(socket)
-		if err != nil {
-			return false, err.Error(), nil
-		}
-		defer conn.Close()
-		switch err := follow(ctx, conn, name, unit); {
-		case err == nil:
-			return true, "", nil
-		case errors.Is(err, errUnit), ctx.Err() != nil:
-			verdict = err
-			return true, "", nil
+	t := &target{name: name, shown: unit, user: user}
+	started, stop := watchName(ctx, invocationDir, "invocation:"+name)
+	defer stop()
+	pause := pollFirst
+	for {
+		pending, err := t.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w; last seen: %s", context.Cause(ctx), t.seen)
+		case errors.Is(err, errUnit):
+			return err
+		case err != nil: // no connection: early in boot, or daemon-reexec
+			t.seen = err.Error()
+			pause = min(2*pause, pollLast)
+		case !pending:
+			return nil
+		case user != "": // whose manager has its invocations elsewhere
+			pause = min(2*pause, pollLast)
 		default:
-			return false, err.Error(), nil
+			pause = recheck
 		}
-	})
-	if verdict != nil {
-		return verdict
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-started:
+		case <-timer.C:
+		}
+		timer.Stop()
 	}
-	return err
 }
 
 // unitError is a final state of a unit that is waited for.
@@ -72,55 +81,79 @@ type unitError struct{ msg string }
 func (e unitError) Error() string { return e.msg }
 func (unitError) Unwrap() error   { return errUnit }
 
-// follow looks at the unit each time systemd says something, until there is a
-// verdict.
-func follow(ctx context.Context, conn *dbus.Conn, name, shown string) error {
+// target is a unit that is waited for.
+type target struct {
+	name, shown, user string
+
+	seen          string    // its state when it was last looked at
+	inactiveSince time.Time // while nothing is on its way; else zero
+}
+
+// look follows the unit for as long as it is on its way from one state to
+// another. It reports whether there is reason to look again later.
+func (t *target) look(ctx context.Context) (pending bool, err error) {
+	socket := systemSocket
+	if t.user != "" {
+		uid, err := userID(ctx, t.user)
+		if err != nil {
+			return false, unitError{err.Error()}
+		}
+		socket = userSocket(uid)
+	}
+	conn, err := dialSystemd(socket)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
 	signals := make(chan *dbus.Signal, 256)
 	conn.Signal(signals)
 	manager := conn.Object(systemdName, systemdPath)
-	var inactiveSince time.Time
-	var unitPath dbus.ObjectPath
+	var unit dbus.ObjectPath
+	if err := manager.CallWithContext(ctx, managerInterface+".LoadUnit", 0, t.name).Store(&unit); err != nil {
+		return false, fmt.Errorf("loading unit %q: %w", t.name, noCtx(ctx, err))
+	}
 	for {
-		if err := manager.CallWithContext(ctx, managerInterface+".LoadUnit", 0, name).Store(&unitPath); err != nil {
-			return fmt.Errorf("loading unit %q: %w", name, noCtx(ctx, err))
-		}
-		state, err := property(ctx, conn, unitPath, "ActiveState")
+		state, err := property(ctx, conn, unit, "ActiveState")
 		if err != nil {
-			return err
+			return false, err
 		}
-		wait := recheck
+		t.seen = fmt.Sprintf("unit %q is %s", t.shown, state)
+		if state != "inactive" {
+			t.inactiveSince = time.Time{}
+		}
 		switch state {
 		case "active":
-			return nil
+			return false, nil
 		case "failed":
-			return unitError{fmt.Sprintf("unit %q reached state %q", shown, "failed")}
+			return false, unitError{fmt.Sprintf("unit %q reached state %q", t.shown, state)}
 		case "inactive":
-			idle, err := noJobs(ctx, manager)
-			if err != nil {
-				return err
-			}
-			switch {
-			case !idle:
-				inactiveSince = time.Time{}
-			case inactiveSince.IsZero():
-				inactiveSince = time.Now()
-				wait = inactiveGrace / 4
-			case time.Since(inactiveSince) >= inactiveGrace:
-				msg := fmt.Sprintf("unit %q is inactive and there are no pending jobs", shown)
-				if load, _ := property(ctx, conn, unitPath, "LoadState"); load == "not-found" {
-					msg += " (systemd finds no such unit)"
-				}
-				return unitError{msg}
-			default:
-				wait = inactiveGrace / 4
-			}
-		default:
-			inactiveSince = time.Time{}
+			return true, t.inactive(ctx, conn, manager, unit)
 		}
-		if err := nextSignal(ctx, signals, name, unitPath, wait); err != nil {
-			return fmt.Errorf("%w; last seen: unit %q is %s", err, shown, state)
+		if err := nextSignal(ctx, signals, t.name, unit, recheck); err != nil {
+			return false, err
 		}
 	}
+}
+
+// inactive gives the verdict on an inactive unit: an error once systemd has
+// had no job at all for a while.
+func (t *target) inactive(ctx context.Context, conn *dbus.Conn, manager dbus.BusObject, unit dbus.ObjectPath) error {
+	idle, err := noJobs(ctx, manager)
+	switch {
+	case err != nil:
+		return err
+	case !idle:
+		t.inactiveSince = time.Time{}
+	case t.inactiveSince.IsZero():
+		t.inactiveSince = time.Now()
+	case time.Since(t.inactiveSince) >= inactiveGrace:
+		msg := fmt.Sprintf("unit %q is inactive and there are no pending jobs", t.shown)
+		if load, _ := property(ctx, conn, unit, "LoadState"); load == "not-found" {
+			msg += " (systemd finds no such unit)"
+		}
+		return unitError{msg}
+	}
+	return nil
 }
 
 // nextSignal waits for a signal about the unit, at most for d.
