@@ -164,7 +164,7 @@ func eventually(t *testing.T, what string, seen func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	err := pollWithin(ctx, 20*time.Millisecond, func() (bool, string, error) { return seen(), what, nil })
+	err := poll(ctx, func() (bool, string, error) { return seen(), what, nil })
 	if err != nil {
 		t.Fatalf("waiting for %s: %v", what, err)
 	}

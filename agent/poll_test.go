@@ -11,30 +11,19 @@ import (
 
 func TestPollBackOff(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name    string
-		longest time.Duration
-		want    []int // milliseconds between two checks
-	}{
-		{"as everywhere", pollLast, []int{0, 5, 10, 20, 40, 80, 160, 320, 500, 500, 500}},
-		{"shorter", 10 * time.Millisecond, []int{0, 5, 10, 10, 10, 10, 10, 10, 10, 10, 10}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var pauses []int
-				last := time.Now()
-				err := pollWithin(t.Context(), test.longest, func() (bool, string, error) {
-					pauses = append(pauses, int(time.Since(last).Milliseconds()))
-					last = time.Now()
-					return len(pauses) == len(test.want), "", nil
-				})
-				if err != nil || !slices.Equal(pauses, test.want) {
-					t.Errorf("pauses %v, %v, want %v", pauses, err, test.want)
-				}
-			})
+	synctest.Test(t, func(t *testing.T) {
+		want := []int{0, 5, 10, 20, 40, 80, 160, 320, 500, 500, 500} // milliseconds
+		var pauses []int
+		last := time.Now()
+		err := poll(t.Context(), func() (bool, string, error) {
+			pauses = append(pauses, int(time.Since(last).Milliseconds()))
+			last = time.Now()
+			return len(pauses) == len(want), "", nil
 		})
-	}
+		if err != nil || !slices.Equal(pauses, want) {
+			t.Errorf("pauses %v, %v, want %v", pauses, err, want)
+		}
+	})
 }
 
 func TestPollEnds(t *testing.T) {

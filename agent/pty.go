@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/containerd/console"
 )
@@ -40,14 +42,16 @@ func (s *shell) interact(ctx context.Context, req Request, in input, out io.Writ
 	}
 	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(-proc.Pid, syscall.SIGHUP); _ = proc.Kill() })
 	defer stop()
+	ended := make(chan struct{})
 	go func() {
 		_, _ = io.Copy(master, in)
-		// End of file is what Ctrl-D says on a terminal.
-		_, _ = master.Write([]byte{4})
+		endInput(master, ended)
 	}()
-	ended := make(chan struct{})
+	// The descriptor is in use here: no closing before it ends.
+	var resizer sync.WaitGroup
+	defer resizer.Wait()
 	defer close(ended)
-	go func() {
+	resizer.Go(func() {
 		for {
 			select {
 			case w := <-in.windows:
@@ -56,7 +60,7 @@ func (s *shell) interact(ctx context.Context, req Request, in input, out io.Writ
 				return
 			}
 		}
-	}()
+	})
 	// Reading ends with EIO when the last process has closed the terminal.
 	copied := make(chan struct{})
 	go func() { _, _ = io.Copy(out, master); close(copied) }()
@@ -69,4 +73,22 @@ func (s *shell) interact(ctx context.Context, req Request, in input, out io.Writ
 		return Result{Failure: fmt.Sprintf("waiting for the shell: %v", err)}
 	}
 	return Result{Status: exitStatus(state)}
+}
+
+// endInput tells those who read the terminal that there is no more, as Ctrl-D
+// does. Once is not enough: a shell that is just taking the terminal over from
+// a program loses it.
+func endInput(master io.Writer, ended <-chan struct{}) {
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if _, err := master.Write([]byte{4}); err != nil {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ended:
+			return
+		}
+	}
 }

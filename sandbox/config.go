@@ -74,7 +74,11 @@ func Config(m *spec.Machine, l Layout) *configs.Config {
 		// what is mounted later.
 		RootPropagation: unix.MS_SHARED | unix.MS_REC,
 		Mounts:          mounts(m, l),
-		Devices:         nodes(),
+		// Read-only is systemd's sign that udev has nothing to do here. It is
+		// this mount of sysfs alone that must not be written: were it the file
+		// system, then "ip netns exec" could not mount its own.
+		ReadonlyPaths: []string{"/sys"},
+		Devices:       nodes(),
 		Cgroups: &cgroups.Cgroup{
 			Path: l.CgroupPath,
 			// Device rules are eBPF programs, which only the initial user
@@ -123,8 +127,7 @@ const safe = unix.MS_NOSUID | unix.MS_NODEV
 func mounts(m *spec.Machine, l Layout) []*configs.Mount {
 	list := []*configs.Mount{
 		{Device: "proc", Source: "proc", Destination: "/proc", Flags: safe | unix.MS_NOEXEC},
-		// Read-only is systemd's sign that udev has nothing to do here.
-		{Device: "sysfs", Source: "sysfs", Destination: "/sys", Flags: safe | unix.MS_NOEXEC | unix.MS_RDONLY},
+		{Device: "sysfs", Source: "sysfs", Destination: "/sys", Flags: safe | unix.MS_NOEXEC},
 		{Device: "cgroup", Source: "cgroup", Destination: "/sys/fs/cgroup", Flags: safe | unix.MS_NOEXEC},
 		{Device: "tmpfs", Source: "tmpfs", Destination: "/dev", Flags: unix.MS_NOSUID | unix.MS_STRICTATIME, Data: "mode=755,size=4m"},
 		{Device: "devpts", Source: "devpts", Destination: "/dev/pts", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "newinstance,ptmxmode=0666,mode=0620,gid=5"},
