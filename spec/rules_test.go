@@ -258,6 +258,7 @@ func accepted() map[string]string {
 		"init in lower tree":      inTest(`"containers": {"a": {"init": "/sbin/init", "root": {"kind": "overlay", "lower": "/srv/tree"}}}`),
 		"init in root":            inTest(`"containers": {"a": {"init": "/sbin/init", "root": {"path": "/srv/tree"}}}`),
 		"init in a mount":         inTest(`"containers": {"a": {"init": "/sys2/init", "mounts": [{"source": "/srv/tree", "target": "/sys2"}]}}`),
+		"init in a store mount":   inTest(`"containers": {"a": {"init": "/nix/store/own/init", "mounts": [{"source": "/srv/tree", "target": "/nix/store/own"}]}}`),
 		"root path to be made":    inMachine(`"root": {"kind": "directory", "path": "fresh"}`),
 		"zero limits":             inMachine(`"limits": {"memory": 0, "cpus": 0, "pids": 0}`),
 		"sizes":                   inMachine(`"limits": {"memory": "1.5 GiB"}`),

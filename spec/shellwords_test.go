@@ -80,6 +80,7 @@ func TestShellErrors(t *testing.T) {
 		"exec \"`a`\"":                  "line 1: command substitution is not understood",
 		"exec a $HOME":                  `line 1: the value of "$HOME" is not known before the script runs`,
 		"exec a\nexec b $1":             "",
+		"A=1\nexec a $1$A":              `line 2: the value of "$1" is not known before the script runs`,
 		"exec a --x=$1":                 `line 1: the value of "$1" is not known before the script runs`,
 		"A=${B:-c}\nexec a $A":          `line 2: the value of "${B:-c}" is not known before the script runs`,
 		"A=1; unset A\nexec a $A":       `line 2: the value of "$A" is not known before the script runs`,
