@@ -145,12 +145,16 @@ func (c *Client) Send(ctx context.Context, source, target string) error {
 		packed <- err
 	}()
 	_, err := c.call(ctx, Request{Op: opReceive, Path: target, Name: filepath.Base(source)}, 0, r, nil)
-	r.CloseWithError(errors.New("the machine takes no more"))
-	if packErr := <-packed; err == nil {
+	r.CloseWithError(errNoMore)
+	// What could not be read here is why the machine got no whole stream.
+	if packErr := <-packed; packErr != nil && (err == nil || !errors.Is(packErr, errNoMore)) {
 		err = packErr
 	}
 	return err
 }
+
+// errNoMore ends the reading of what the machine does not take any more.
+var errNoMore = errors.New("the machine takes no more")
 
 func (c *Client) wait(ctx context.Context, req Request, timeout time.Duration) error {
 	_, err := c.call(ctx, req, timeout, nil, nil)

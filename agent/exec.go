@@ -156,6 +156,7 @@ func (c *capped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+//nolint:gochecknoglobals // buffers, which belong to no one call
 var chunkPool = sync.Pool{New: func() any { b := make([]byte, dataChunk); return &b }}
 
 // onlyReader hides WriteTo, so that io.CopyBuffer uses the buffer given.

@@ -18,7 +18,7 @@ import (
 func sendTree(path string, out io.Writer) error {
 	root, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return fmt.Errorf("copying from the machine: %w", err)
+		return fmt.Errorf("copying from %q: %w", path, err)
 	}
 	tw := tar.NewWriter(out)
 	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
@@ -28,7 +28,7 @@ func sendTree(path string, out io.Writer) error {
 		return sendEntry(tw, root, name, entry)
 	})
 	if err != nil {
-		return fmt.Errorf("copying from the machine: %w", err)
+		return fmt.Errorf("copying from %q: %w", path, err)
 	}
 	return tw.Close()
 }
@@ -121,7 +121,7 @@ func receiveTree(target, name string, in io.Reader) error {
 	modes := map[string]fs.FileMode{}
 	for first := true; ; first = false {
 		header, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -215,6 +215,8 @@ func noCtx(ctx context.Context, err error) error {
 }
 
 // unitSuffixes are the unit types of systemd.unit(5).
+//
+//nolint:gochecknoglobals // a table that nobody writes to
 var unitSuffixes = []string{
 	".service", ".socket", ".target", ".mount", ".automount", ".timer", ".path",
 	".device", ".swap", ".slice", ".scope",

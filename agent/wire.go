@@ -24,6 +24,7 @@ package agent
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -154,7 +155,7 @@ func readFrame(r io.Reader, buf *[]byte) (kind byte, body []byte, err error) {
 
 // noEOF turns a clean end of stream into an unclean one.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -21,7 +21,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nestbox/nestbox/cgroup"
 	"github.com/nestbox/nestbox/report"
@@ -69,6 +68,7 @@ type Driver struct {
 	sink     report.Sink
 	steps    report.Steps
 	runDir   string
+	store    string // the Nix store as machines get it; empty: there is none
 	tree     *cgroup.Tree
 	network  *vlan.Switch
 	runtime  *sandbox.Runtime
@@ -125,11 +125,25 @@ func (d *Driver) setUp(undo *undoStack) error {
 	if d.runDir, err = os.MkdirTemp(d.opts.TmpDir, ".nestbox-"); err != nil {
 		return fmt.Errorf("making the run's directory: %w", err)
 	}
-	undo.add(func() error { return os.RemoveAll(d.runDir) })
+	undo.add(func() error {
+		// Never through a mount that could not be undone.
+		if err := sandbox.NothingMounted(d.runDir); err != nil {
+			return err
+		}
+		return os.RemoveAll(d.runDir)
+	})
 	if d.runtime, err = sandbox.NewRuntime(d.runDir); err != nil {
 		return err
 	}
 	undo.add(d.runtime.Close)
+	if _, err := os.Stat(storeDir); err == nil {
+		d.store = filepath.Join(d.runDir, "store")
+		release, err := sandbox.BindReadOnly(storeDir, d.store)
+		if err != nil {
+			return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
+		}
+		undo.add(release)
+	}
 	if d.tree, err = cgroup.Own(sandbox.CgroupMount); err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
 	}
@@ -204,16 +218,6 @@ func (d *Driver) judge(ctx context.Context, s *script) error {
 
 func (d *Driver) log(level report.Level, machine, text string) {
 	d.sink.Event(report.Event{Kind: report.Log, Level: level, Machine: machine, Message: text})
-}
-
-// begin starts a step of the log; the function it returns ends it. Steps of
-// the script's side have positive ids, ours negative ones.
-func (d *Driver) begin(machine, text string) (end func(error)) {
-	started := time.Now()
-	d.sink.Event(report.Event{Kind: report.NestBegin, Machine: machine, Message: text, Time: started})
-	return func(err error) {
-		d.sink.Event(report.Event{Kind: report.NestEnd, Machine: machine, Message: text, Failed: err != nil, Took: time.Since(started)})
-	}
 }
 
 // undoStack holds what is to be undone, in reverse, all of it.

@@ -39,12 +39,13 @@ type machine struct {
 	shared   string
 	console  *console
 
-	mu     sync.Mutex
-	life   *life // nil: down
-	next   *life // set up for the next start, up to the point of executing init
-	leaf   *cgroup.Machine
-	layout sandbox.Layout
-	unroot func() error // undoes the preparation of the root
+	mu      sync.Mutex
+	life    *life // nil: down
+	next    *life // set up for the next start, up to the point of executing init
+	leaf    *cgroup.Machine
+	layout  sandbox.Layout
+	hostDir string    // what is /run/host in the machine
+	laidOut undoStack // undoes layOut
 
 	released bool // the run is over
 }
@@ -133,7 +134,7 @@ func (m *machine) setUp() (_ *life, err error) {
 			return nil, err
 		}
 	}
-	host, err := sandbox.OpenHost(m.spec, m.layout.HostDir)
+	host, err := sandbox.OpenHost(m.spec, m.hostDir)
 	if err != nil {
 		return nil, err
 	}
@@ -155,16 +156,33 @@ func (m *machine) layOut(id string) (err error) {
 	if m.leaf, err = m.d.tree.Machine(m.spec.Name, limits); err != nil {
 		return err
 	}
+	dir := filepath.Join(m.d.runDir, id)
+	m.hostDir = dir + ".host"
+	if err := os.MkdirAll(m.hostDir, 0o755); err != nil {
+		return fmt.Errorf("making a directory of machine %q: %w", m.spec.Name, err)
+	}
 	m.layout = sandbox.Layout{
-		Root: m.stateDir, SharedDir: m.shared, CgroupPath: m.leaf.PayloadPath(),
-		HostDir:    filepath.Join(m.d.runDir, id),
-		StoreUpper: filepath.Join(m.d.runDir, id+".store"),
+		HostDir: dir + ".run-host", SharedDir: m.shared, CgroupPath: m.leaf.PayloadPath(),
+		StoreDir: m.d.store,
 	}
-	if _, err := os.Stat(storeDir); err == nil {
-		m.layout.StoreDir = storeDir
+	mount := func(release func() error, err error) error {
+		if err == nil {
+			m.laidOut.add(release)
+		}
+		return err
 	}
-	m.layout.Root, m.unroot, err = sandbox.PrepareRoot(m.spec, m.stateDir, filepath.Join(m.d.runDir, id+".root"))
-	return err
+	if err := mount(sandbox.BindReadOnly(m.hostDir, m.layout.HostDir)); err != nil {
+		return err
+	}
+	if m.spec.WritableStore && m.d.store != "" {
+		m.layout.StoreDir = dir + ".store"
+		if err := mount(sandbox.WritableStore(storeDir, m.layout.StoreDir)); err != nil {
+			return err
+		}
+	}
+	var release func() error
+	m.layout.Root, release, err = sandbox.PrepareRoot(m.spec, m.stateDir, dir+".root")
+	return mount(release, err)
 }
 
 // plugIn connects the machine's interfaces to their VLANs.
@@ -339,10 +357,7 @@ func (m *machine) forget() error {
 	}
 	err = m.leaf.Remove()
 	m.leaf = nil
-	if m.unroot == nil {
-		return err
-	}
-	return errors.Join(err, m.unroot())
+	return errors.Join(err, m.laidOut.run())
 }
 
 // releaseAll ends all machines at the same time.

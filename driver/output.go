@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -72,7 +73,7 @@ func lines(r io.Reader) iter.Seq[string] {
 			if len(raw) > 0 && !yield(plain(raw)) {
 				return
 			}
-			if err != nil && err != bufio.ErrBufferFull {
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 				return
 			}
 		}
@@ -184,6 +185,8 @@ func journalPrefix(entry map[string]string, booted time.Duration) string {
 const maxField = 64 << 20
 
 // wanted are the fields that are kept of an entry.
+//
+//nolint:gochecknoglobals // a table that nobody writes to
 var wanted = map[string]bool{
 	"MESSAGE": true, "SYSLOG_IDENTIFIER": true, "_COMM": true, "_PID": true, "SYSLOG_PID": true,
 	"__MONOTONIC_TIMESTAMP": true, "_SOURCE_MONOTONIC_TIMESTAMP": true, "PRIORITY": true,

@@ -2,7 +2,6 @@ package driver
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,12 +98,7 @@ func (s *server) serve(conn net.Conn) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	in := bufio.NewReaderSize(conn, 64<<10)
-	for {
-		line, err := readLine(in)
-		if err != nil {
-			return
-		}
+	for line := range requests(ctx, cancel, conn) {
 		var req request
 		if err := json.Unmarshal(line, &req); err != nil {
 			s.d.log(report.Error, "", fmt.Sprintf("the script's side sent a malformed request: %v", err))
@@ -120,17 +114,39 @@ func (s *server) serve(conn net.Conn) {
 	}
 }
 
+// requests yields the lines that come over conn. It reads ahead of the call
+// under way, so that a hang-up, which ends ctx, is noticed at once.
+func requests(ctx context.Context, hungUp func(), conn io.Reader) <-chan []byte {
+	lines := make(chan []byte)
+	go func() {
+		defer close(lines)
+		defer hungUp()
+		in := bufio.NewReaderSize(conn, 64<<10)
+		for {
+			line, err := readLine(in)
+			if err != nil {
+				return
+			}
+			select {
+			case lines <- line:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// readLine reads one line, of at most maxRequest bytes, into memory of its own.
 func readLine(in *bufio.Reader) ([]byte, error) {
-	line, err := in.ReadSlice('\n')
-	if err == nil {
-		return line, nil
-	}
-	whole := bytes.Clone(line)
-	for errors.Is(err, bufio.ErrBufferFull) && len(whole) < maxRequest {
-		line, err = in.ReadSlice('\n')
+	var whole []byte
+	for {
+		line, err := in.ReadSlice('\n')
 		whole = append(whole, line...)
+		if !errors.Is(err, bufio.ErrBufferFull) || len(whole) >= maxRequest {
+			return whole, err
+		}
 	}
-	return whole, err
 }
 
 func writeReply(w io.Writer, result any, err error) error {

@@ -27,10 +27,9 @@ import (
 // Layout is where a machine's files are, outside the machine.
 type Layout struct {
 	Root       string // becomes /
-	HostDir    string // becomes /run/host, read-only
+	HostDir    string // becomes /run/host; a read-only mount, see [BindReadOnly]
 	SharedDir  string // becomes /tmp/shared
-	StoreDir   string // becomes /nix/store; empty: there is none
-	StoreUpper string // upper and work directories of a writable store
+	StoreDir   string // becomes /nix/store, as writable as it is; empty: none
 	CgroupPath string // of the payload, relative to the cgroup2 mount
 }
 
@@ -138,15 +137,8 @@ func mounts(m *spec.Machine, l Layout) []*configs.Mount {
 		bind(l.HostDir, "/run/host", unix.MS_RDONLY|safe|unix.MS_NOEXEC),
 		bind(l.SharedDir, "/tmp/shared", safe),
 	}
-	switch {
-	case l.StoreDir == "":
-	case m.WritableStore:
-		list = append(list, &configs.Mount{
-			Device: "overlay", Source: "overlay", Destination: "/nix/store",
-			Data: overlayOptions(l.StoreDir, l.StoreUpper),
-		})
-	default:
-		list = append(list, bind(l.StoreDir, "/nix/store", unix.MS_RDONLY))
+	if l.StoreDir != "" {
+		list = append(list, bind(l.StoreDir, "/nix/store", 0))
 	}
 	for _, mount := range m.Mounts {
 		list = append(list, userMount(mount))
@@ -162,6 +154,8 @@ func bind(source, target string, flags int) *configs.Mount {
 }
 
 // mountWords are mount(8)'s words that are flags of mount(2).
+//
+//nolint:gochecknoglobals // a table that nobody writes to
 var mountWords = map[string]int{
 	"ro": unix.MS_RDONLY, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV,
 	"noexec": unix.MS_NOEXEC, "noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME,

@@ -153,11 +153,7 @@ func (r *Runtime) agentSocket(id string) (*os.File, string, error) {
 
 // makeDirs makes the directories of l that must exist before the container.
 func makeDirs(m *spec.Machine, l Layout) error {
-	dirs := []string{l.Root, l.HostDir, l.SharedDir}
-	if m.WritableStore {
-		dirs = append(dirs, filepath.Join(l.StoreUpper, "upper"), filepath.Join(l.StoreUpper, "work"))
-	}
-	for _, dir := range dirs {
+	for _, dir := range []string{l.Root, l.HostDir, l.SharedDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making a directory of machine %q: %w", m.Name, err)
 		}

@@ -31,7 +31,7 @@ func OpenHost(m *spec.Machine, dir string) (_ *Host, err error) {
 	h := &Host{}
 	defer func() {
 		if err != nil {
-			h.Close()
+			_ = h.Close()
 			err = fmt.Errorf("preparing /run/host of machine %q: %w", m.Name, err)
 		}
 	}()

@@ -11,7 +11,7 @@ import (
 // unit. K, M, G, T (as in systemd's MemoryMax=) and KiB, MiB, GiB, TiB count
 // by 1024; kB, MB, GB, TB by 1000; B or nothing is bytes.
 func parseSize(s string) (int64, error) {
-	digits := strings.TrimRight(s, "BKMGTiBk ")
+	digits := strings.TrimRight(s, "BKMGTik ")
 	unit := strings.TrimPrefix(s[len(digits):], " ")
 	factor, ok := sizeUnit(unit)
 	if !ok || !decimal(digits) {

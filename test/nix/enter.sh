@@ -26,7 +26,7 @@ inside() {
     local root=$1
     shift
     mount --bind "$root" "$root"
-    mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
+    mount -t sysfs -o nosuid,nodev,noexec sysfs "$root/sys"
     mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 "$root/sys/fs/cgroup"
     mount -t tmpfs -o mode=755,nosuid,size=4m tmpfs "$root/dev"
     local node

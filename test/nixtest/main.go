@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -33,14 +34,14 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: nixtest FILE ATTRIBUTE [NAME=VALUE]...")
+		return errors.New("usage: nixtest FILE ATTRIBUTE and any number of NAME=VALUE")
 	}
 	repo := nixenv.Repo()
 	env, err := nixenv.Open(ctx, nixenv.DefaultConfig(repo))
 	if err != nil {
 		return err
 	}
-	defer env.Close()
+	defer func() { _ = env.Close() }()
 	values := map[string]string{"nonce": strconv.FormatInt(time.Now().UnixNano(), 36)}
 	if values["debian"], err = env.AddPath(ctx, "debian", filepath.Join(repo, ".cache", "debian-guest")); err != nil {
 		return err
