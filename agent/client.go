@@ -86,7 +86,7 @@ func (c *Client) Shell(ctx context.Context, term string, windows <-chan Window, 
 
 // Until repeats command until it succeeds, or with fails until it does not.
 // stdout gets the output of the last try. If time runs out the error is a
-// [Failure] and status that of the last try.
+// [Failure], and status and stdout are those of the last try that ended.
 func (c *Client) Until(ctx context.Context, command string, fails bool, timeout time.Duration, stdout io.Writer) (status int, err error) {
 	res, err := c.call(ctx, Request{Op: opUntil, Command: command, Fails: fails}, timeout, nil, stdout)
 	return res.Status, err
@@ -211,11 +211,17 @@ func (l *lockedConn) Write(p []byte) (int, error) {
 func sendInput(conn net.Conn, input io.Reader) {
 	buf := make([]byte, dataChunk)
 	_, err := io.CopyBuffer(frameWriter{conn, frameInput}, onlyReader{input}, buf)
-	if err != nil {
-		conn.Close() // an input cut short must not look complete
+	if err == nil {
+		_ = writeFrame(conn, frameEnd, nil)
 		return
 	}
-	_ = writeFrame(conn, frameEnd, nil)
+	// An input cut short must not look complete, but the machine may have
+	// answered already, with why it takes no more.
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+		return
+	}
+	conn.Close()
 }
 
 func readResult(ctx context.Context, conn net.Conn, out io.Writer) (Result, error) {

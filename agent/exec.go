@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,29 +111,34 @@ func exitStatus(state *os.ProcessState) int {
 }
 
 // until repeats req.Command until it succeeds (or fails, as asked). The
-// output of the last try goes to out.
+// output of the last try that ended goes to out, and if none did, what there
+// was of the first.
 func (s *shell) until(ctx context.Context, req Request, out io.Writer) Result {
 	var res Result
-	var last capped
-	seen := "no try yet"
+	var last, now capped
+	seen := ""
 	err := poll(ctx, func() (bool, string, error) {
 		j, err := s.start(ctx, req.Command)
 		switch {
 		case ctx.Err() != nil && j == nil: // time ran out between two tries
-			return false, seen, nil
+			return false, cmp.Or(seen, "no try yet"), nil
 		case err != nil:
 			return false, "", err
 		}
-		last.reset()
-		res = j.finish(ctx, &last)
-		if res.Failure != "" {
-			return false, "", errors.New(res.Failure)
-		}
-		seen = fmt.Sprintf("exit status %d", res.Status)
-		if res.TimedOut {
+		now.reset()
+		try := j.finish(ctx, &now)
+		switch {
+		case try.Failure != "":
+			return false, "", errors.New(try.Failure)
+		case try.TimedOut && seen != "": // the try before tells more than one cut off
+			return false, seen, nil
+		case try.TimedOut:
 			seen = "it still ran"
+		default:
+			seen = fmt.Sprintf("exit status %d", try.Status)
 		}
-		return !res.TimedOut && (res.Status != 0) == req.Fails, seen, nil
+		res, last, now = try, now, last
+		return !try.TimedOut && (try.Status != 0) == req.Fails, seen, nil
 	})
 	_, _ = out.Write(last.data)
 	if err != nil {

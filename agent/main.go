@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -18,13 +17,15 @@ const collectAt = 25
 // set setuid bits, and what NixOS makes with them is mended.
 func Main(f *os.File, noSetID bool) error {
 	debug.SetGCPercent(collectAt)
-	if noSetID {
-		go mendWrappers(context.Background())
-	}
 	l, err := net.FileListener(f)
 	f.Close()
 	if err != nil {
 		return fmt.Errorf("listening on the agent's socket: %w", err)
 	}
-	return NewServer().Serve(l)
+	s := NewServer()
+	if noSetID {
+		s.shell.wrappers = &mender{}
+		go s.shell.wrappers.atBoot()
+	}
+	return s.Serve(l)
 }

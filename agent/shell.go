@@ -32,6 +32,8 @@ const (
 // is always kept waiting, so that a command starts without the cost of
 // starting bash.
 type shell struct {
+	wrappers *mender // nil: nothing to mend
+
 	mu    sync.Mutex
 	login *login
 	spare *spare
@@ -75,6 +77,9 @@ func (s *shell) start(ctx context.Context, command string) (*job, error) {
 	}
 	if strings.ContainsRune(command, 0) {
 		return nil, errors.New("starting a command: it holds a NUL character, at which bash would cut it off")
+	}
+	if s.wrappers != nil {
+		s.wrappers.mend()
 	}
 	l, err := s.environment()
 	if err != nil {

@@ -30,8 +30,20 @@ func userSocket(uid int) string { return fmt.Sprintf("/run/user/%d/systemd/priva
 
 // waitSystemd returns once PID 1 is systemd and answers.
 func waitSystemd(ctx context.Context) error {
-	if err := waitFile(ctx, systemSocket); err != nil {
-		return fmt.Errorf("waiting for systemd: %w", err)
+	// By looking, as a watch is an inotify instance: all machines start at the
+	// same time, and a host may have just 128 for all of them.
+	look := time.NewTicker(pollFirst)
+	defer look.Stop()
+	for {
+		_, err := os.Stat(systemSocket)
+		if err == nil {
+			break
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for systemd: %w; last seen: %w", context.Cause(ctx), err)
+		}
 	}
 	err := poll(ctx, func() (bool, string, error) {
 		conn, err := dialSystemd(systemSocket)

@@ -146,7 +146,7 @@ func TestCopyManyFiles(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()
 	for i := range 2000 {
-		put(t, fmt.Sprintf("%s/%d/%d/file", source, i%10, i), fmt.Sprint("content ", i), 0o644)
+		put(t, fmt.Sprintf("%s/%d/%d", source, i%40, i), fmt.Sprint("content ", i), 0o644)
 	}
 	want := snapshot(t, source)
 	for _, direction := range directions {

@@ -28,7 +28,7 @@ func TestMendWrappers(t *testing.T) {
 	}
 }
 
-// mendForReal runs mendWrappers on a /run of its own and switches to a new set
+// mendForReal runs a mender on a /run of its own and switches to a new set
 // of wrappers as NixOS does.
 func mendForReal() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -39,8 +39,10 @@ func mendForReal() error {
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Second, errors.New("not mended in time"))
 	defer cancel()
-	done := make(chan struct{})
-	go func() { mendWrappers(ctx); close(done) }()
+	var m mender
+	if m.mend() {
+		return errors.New("mended wrappers that are not there")
+	}
 	for generation := range 3 {
 		dir := filepath.Join(wrapperDir, fmt.Sprint("wrappers.", generation))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -67,6 +69,7 @@ func mendForReal() error {
 			return err
 		}
 		err := poll(ctx, func() (bool, string, error) {
+			m.mend()
 			for name, mode := range want {
 				st, err := os.Lstat(filepath.Join(dir, name))
 				if err != nil || st.Mode() != mode {
@@ -79,7 +82,5 @@ func mendForReal() error {
 			return err
 		}
 	}
-	cancel()
-	<-done
 	return nil
 }

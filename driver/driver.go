@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nestbox/nestbox/cgroup"
@@ -148,7 +149,6 @@ func (d *Driver) setUp(undo *undoStack) error {
 		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
 	}
 	undo.add(d.tree.Close)
-	d.warnOfLimits()
 	if d.network, err = vlan.NewSwitch(); err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
 	}
@@ -170,6 +170,8 @@ func (d *Driver) setUp(undo *undoStack) error {
 		d.machines[m.Name] = mach
 		d.ordered = append(d.ordered, mach)
 	}
+	d.warnOfLimits()
+	d.warnOfInotify()
 	return nil
 }
 
@@ -185,6 +187,29 @@ func (d *Driver) warnOfLimits() {
 	if len(missing) > 0 {
 		d.log(report.Warning, "", "limits without effect: this sandbox was given no cgroup controller for "+strings.Join(missing, ", "))
 	}
+}
+
+// instancesEach is how many inotify instances a machine's systemd and journald
+// hold at the most, at boot.
+const instancesEach = 5
+
+// warnOfInotify says when the host's limit of inotify instances is too low for
+// the machines of the test, whose units would fail in odd ways. It is charged
+// to one user of the host for all of them, through every user namespace, and
+// can't be raised from inside.
+func (d *Driver) warnOfInotify() {
+	data, err := os.ReadFile("/proc/sys/fs/inotify/max_user_instances")
+	if err != nil {
+		return
+	}
+	limit, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	need := instancesEach * len(d.ordered)
+	if err != nil || need <= limit {
+		return
+	}
+	d.log(report.Warning, "", fmt.Sprintf(
+		"%d machines may need %d inotify instances and this host allows %d in all: units may fail with \"Too many open files\"; set fs.inotify.max_user_instances = 524288 on the host (sysctl.d(5))",
+		len(d.ordered), need, limit))
 }
 
 // judge waits for the end of the script, or of our patience.

@@ -52,8 +52,12 @@ func (d *Driver) startScript(socket string) (*script, error) {
 	return s, nil
 }
 
-// stop ends the script, if it has not ended by itself.
+// stop ends the script, if it has not ended by itself, and what it left
+// running in its process group.
 func (s *script) stop() error {
+	if s.own {
+		defer s.signal(syscall.SIGKILL)
+	}
 	select {
 	case <-s.done:
 		return nil
