@@ -22,6 +22,7 @@ type life struct {
 	started time.Time
 
 	gone    chan struct{} // closed when all of it is gone
+	heard   chan struct{} // closed when systemd first said something
 	stopped bool          // we ended it; m.mu
 
 	once     sync.Once
@@ -30,7 +31,7 @@ type life struct {
 }
 
 func newLife(m *machine, ct *sandbox.Container, host *sandbox.Host) *life {
-	return &life{m: m, ct: ct, host: host, started: time.Now(), gone: make(chan struct{}), up: make(chan struct{})}
+	return &life{m: m, ct: ct, host: host, started: time.Now(), gone: make(chan struct{}), heard: make(chan struct{}), up: make(chan struct{})}
 }
 
 // watch passes on what the machine says, and notices its end.
@@ -115,6 +116,14 @@ func (l *life) awaitReady() error {
 		case <-ctx.Done():
 		}
 	}()
+	// The agent looks again and again: it need not before there is a systemd.
+	hint := time.NewTimer(hearTime)
+	defer hint.Stop()
+	select {
+	case <-l.heard:
+	case <-hint.C:
+	case <-ctx.Done():
+	}
 	err := l.ct.Agent.Ready(ctx, bootDeadline)
 	var failed *agent.Failure
 	switch {
@@ -128,6 +137,10 @@ func (l *life) awaitReady() error {
 	}
 	return nil
 }
+
+// hearTime is how long to wait for the first word of a systemd, in case that
+// it is one that says nothing until it has booted.
+const hearTime = time.Second
 
 // isReady reports whether ready has succeeded.
 func (l *life) isReady() bool {
@@ -153,10 +166,13 @@ const stateTime = 10 * time.Second
 // full one would stop its systemd.
 func (l *life) followNotify() {
 	buf := make([]byte, 4096)
-	for {
+	for first := true; ; first = false {
 		n, err := l.host.Notify.Read(buf)
 		if err != nil {
 			return
+		}
+		if first {
+			close(l.heard)
 		}
 		for key, value := range notifyFields(buf[:n]) {
 			if key == "READY" && value == "1" {
