@@ -27,10 +27,11 @@ var errUnit = errors.New("unit")
 // unitWatcher waits for units.
 //
 // Once a unit is on its way, systemd's signals tell of each step. Before that
-// we stay away from systemd: to whoever is connected it sends a signal for
-// every change of every unit, which at boot is a tenth of all its work. When
-// the unit gets its invocation id, a file of that name appears, and only then
-// is it worth another look.
+// we stay away from systemd where we can: to whoever is connected it sends a
+// signal for every change of every unit, which at boot is a tenth of all its
+// work. When a service is started it gets an invocation id, a file of that name
+// appears, and only then is it worth another look. (Other units have no such
+// file, as a rule; for targets see the driver.)
 type unitWatcher struct{}
 
 // invocationDir is where systemd tells journald of units' invocations: a link
@@ -127,13 +128,19 @@ func (t *target) look(ctx context.Context) (pending bool, err error) {
 		case "failed":
 			return false, unitError{fmt.Sprintf("unit %q reached state %q", t.shown, state)}
 		case "inactive":
-			return true, t.inactive(ctx, conn, manager, unit)
+			err := t.inactive(ctx, conn, manager, unit)
+			if err != nil || t.announced() {
+				return true, err
+			}
 		}
 		if err := nextSignal(ctx, signals, t.name, unit, recheck); err != nil {
 			return false, err
 		}
 	}
 }
+
+// announced reports whether a file will tell that the unit is started.
+func (t *target) announced() bool { return t.user == "" && strings.HasSuffix(t.name, ".service") }
 
 // inactive gives the verdict on an inactive unit: an error once systemd has
 // had no job at all for a while.

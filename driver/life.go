@@ -22,8 +22,12 @@ type life struct {
 	started time.Time
 
 	gone    chan struct{} // closed when all of it is gone
-	heard   chan struct{} // closed when systemd first said something
 	stopped bool          // we ended it; m.mu
+
+	news   sync.Mutex
+	booted bool            // systemd said so
+	active map[string]bool // targets that systemd said are active
+	heard  chan struct{}   // closed, and made anew, when systemd says something
 
 	once     sync.Once
 	readyErr error
@@ -31,7 +35,7 @@ type life struct {
 }
 
 func newLife(m *machine, ct *sandbox.Container, host *sandbox.Host) *life {
-	return &life{m: m, ct: ct, host: host, started: time.Now(), gone: make(chan struct{}), heard: make(chan struct{}), up: make(chan struct{})}
+	return &life{m: m, ct: ct, host: host, started: time.Now(), gone: make(chan struct{}), heard: make(chan struct{}), active: map[string]bool{}, up: make(chan struct{})}
 }
 
 // watch passes on what the machine says, and notices its end.
@@ -116,14 +120,9 @@ func (l *life) awaitReady() error {
 		case <-ctx.Done():
 		}
 	}()
-	// The agent looks again and again: it need not before there is a systemd.
-	hint := time.NewTimer(hearTime)
-	defer hint.Stop()
-	select {
-	case <-l.heard:
-	case <-hint.C:
-	case <-ctx.Done():
-	}
+	// The agent looks again and again: it need not before systemd has come as
+	// far as its first target.
+	l.awaitTarget(ctx, firstTarget, hearTime)
 	err := l.ct.Agent.Ready(ctx, bootDeadline)
 	var failed *agent.Failure
 	switch {
@@ -138,9 +137,12 @@ func (l *life) awaitReady() error {
 	return nil
 }
 
-// hearTime is how long to wait for the first word of a systemd, in case that
-// it is one that says nothing until it has booted.
-const hearTime = time.Second
+// firstTarget is one of the first targets of every boot.
+const firstTarget = "local-fs-pre.target"
+
+// hearTime is how long to wait for it, in case that it is a systemd that does
+// not announce targets.
+const hearTime = 300 * time.Millisecond
 
 // isReady reports whether ready has succeeded.
 func (l *life) isReady() bool {
@@ -166,18 +168,61 @@ const stateTime = 10 * time.Second
 // full one would stop its systemd.
 func (l *life) followNotify() {
 	buf := make([]byte, 4096)
-	for first := true; ; first = false {
+	for {
 		n, err := l.host.Notify.Read(buf)
 		if err != nil {
 			return
 		}
-		if first {
-			close(l.heard)
+		l.heardFrom(notifyFields(buf[:n]))
+	}
+}
+
+// heardFrom takes what systemd said: that it has booted, or that a target is
+// active (systemd(1), "X_SYSTEMD_UNIT_ACTIVE").
+func (l *life) heardFrom(fields map[string]string) {
+	l.news.Lock()
+	defer l.news.Unlock()
+	if fields["READY"] == "1" && !l.booted {
+		l.booted = true
+		l.m.d.log(report.Debug, l.m.spec.Name, fmt.Sprintf("systemd finished booting after %.2f seconds", time.Since(l.started).Seconds()))
+	}
+	if unit := fields["X_SYSTEMD_UNIT_ACTIVE"]; unit != "" {
+		l.active[unit] = true
+	}
+	close(l.heard)
+	l.heard = make(chan struct{})
+}
+
+// heardOf reports whether systemd has said that target is active, or that it
+// has booted, and returns a channel that is closed when it says more.
+func (l *life) heardOf(target string) (bool, <-chan struct{}) {
+	l.news.Lock()
+	defer l.news.Unlock()
+	return l.booted || l.active[target], l.heard
+}
+
+// announceTime is how long to rely on systemd to announce a target by itself.
+const announceTime = time.Second
+
+// awaitTarget waits, for a while, until systemd announces the target or the end
+// of its boot. To ask for it meanwhile costs systemd more than it seems, see
+// the agent's unitWatcher.
+func (l *life) awaitTarget(ctx context.Context, target string, atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	for {
+		heard, more := l.heardOf(target)
+		if heard {
+			return
 		}
-		for key, value := range notifyFields(buf[:n]) {
-			if key == "READY" && value == "1" {
-				l.m.d.log(report.Debug, l.m.spec.Name, fmt.Sprintf("systemd finished booting after %.2f seconds", time.Since(l.started).Seconds()))
-			}
+		select {
+		case <-more:
+		case <-timer.C:
+			return
+		case <-l.gone:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

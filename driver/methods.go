@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -232,28 +233,37 @@ func execute(ctx context.Context, _ *Driver, c call) (any, error) {
 func status(code int) any { return map[string]int{"status": code} }
 
 func waitForUnit(ctx context.Context, _ *Driver, c call) (any, error) {
-	return c.wait(ctx, func(a *agent.Client, t time.Duration) error { return a.WaitUnit(ctx, c.Unit, c.User, t) })
+	return c.wait(ctx, func(l *life, t time.Duration) error {
+		if c.User == "" && strings.HasSuffix(c.Unit, ".target") {
+			started := time.Now()
+			l.awaitTarget(ctx, c.Unit, shorter(t, announceTime))
+			if t > 0 {
+				t = max(time.Millisecond, t-time.Since(started))
+			}
+		}
+		return l.ct.Agent.WaitUnit(ctx, c.Unit, c.User, t)
+	})
 }
 
 func waitForFile(ctx context.Context, _ *Driver, c call) (any, error) {
-	return c.wait(ctx, func(a *agent.Client, t time.Duration) error { return a.WaitFile(ctx, c.Path, t) })
+	return c.wait(ctx, func(l *life, t time.Duration) error { return l.ct.Agent.WaitFile(ctx, c.Path, t) })
 }
 
 func waitForPort(closed bool) method {
 	return func(ctx context.Context, _ *Driver, c call) (any, error) {
-		return c.wait(ctx, func(a *agent.Client, t time.Duration) error { return a.WaitPort(ctx, c.Addr, c.Port, closed, t) })
+		return c.wait(ctx, func(l *life, t time.Duration) error { return l.ct.Agent.WaitPort(ctx, c.Addr, c.Port, closed, t) })
 	}
 }
 
 func waitForSocket(ctx context.Context, _ *Driver, c call) (any, error) {
-	return c.wait(ctx, func(a *agent.Client, t time.Duration) error { return a.WaitSocket(ctx, c.Addr, c.Datagram, t) })
+	return c.wait(ctx, func(l *life, t time.Duration) error { return l.ct.Agent.WaitSocket(ctx, c.Addr, c.Datagram, t) })
 }
 
 func waitUntil(fails bool) method {
 	return func(ctx context.Context, _ *Driver, c call) (any, error) {
 		var code int
-		pending, err := c.wait(ctx, func(a *agent.Client, t time.Duration) (err error) {
-			code, err = a.Until(ctx, c.Command, fails, t, c.out)
+		pending, err := c.wait(ctx, func(l *life, t time.Duration) (err error) {
+			code, err = l.ct.Agent.Until(ctx, c.Command, fails, t, c.out)
 			return err
 		})
 		if pending != nil || err != nil {
@@ -267,7 +277,7 @@ func waitUntil(fails bool) method {
 // than that, running out of it is no error but "pending", so that the script's
 // side can look at its polling conditions and come back. A machine that
 // reboots meanwhile is waited for in its next life.
-func (c call) wait(ctx context.Context, op func(*agent.Client, time.Duration) error) (any, error) {
+func (c call) wait(ctx context.Context, op func(*life, time.Duration) error) (any, error) {
 	timeout, sliced := c.timeout(), false
 	if slice := seconds(c.Slice); slice > 0 && (timeout == 0 || slice < timeout) {
 		timeout, sliced = slice, true
@@ -279,7 +289,7 @@ func (c call) wait(ctx context.Context, op func(*agent.Client, time.Duration) er
 		if err != nil {
 			return nil, err
 		}
-		err = op(l.ct.Agent, left)
+		err = op(l, left)
 		var failed *agent.Failure
 		switch {
 		case errors.As(err, &failed) && failed.TimedOut && sliced:
@@ -296,6 +306,14 @@ func (c call) wait(ctx context.Context, op func(*agent.Client, time.Duration) er
 			return nil, err
 		}
 	}
+}
+
+// shorter is the shorter of two bounds, of which 0 is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a > 0 && a < b {
+		return a
+	}
+	return b
 }
 
 // timeout is the call's bound; 0 is none. A bound of zero or less has passed

@@ -5,6 +5,8 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -107,10 +109,24 @@ static void become_agent(int argc, char **argv) {
 	close(fd_errors);
 }
 
+// die_with_driver lets the kernel end the machine when the driver dies, however
+// it dies. libcontainer's own request for that is lost in its forks: a child's
+// starts cleared (prctl(2), PR_SET_PDEATHSIG). Our parent is in another pid
+// namespace, so that it may be gone already can't be seen by getppid(2), but by
+// the pipe that it reads our errors from.
+static void die_with_driver(void) {
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		die("asking to die with the driver");
+	struct pollfd errors = {.fd = fd_errors};
+	if (poll(&errors, 1, 0) == 1 && (errors.revents & POLLERR))
+		_exit(71);
+}
+
 __attribute__((constructor)) static void stage(int argc, char **argv, char **envp) {
 	// argv: our path, STAGE_NAME, options, init, init's arguments ...
 	if (argc < 4 || strcmp(argv[1], STAGE_NAME) != 0 || getpid() != 1)
 		return;
+	die_with_driver();
 	if (strcmp(argv[2], IGNORE_SETID) == 0)
 		ignore_setid();
 	// The descriptors survived this execve; they must not survive another.
