@@ -58,6 +58,7 @@ type method func(ctx context.Context, d *Driver, c call) (any, error)
 func testMethods() map[string]method {
 	return map[string]method{
 		"hello":         hello,
+		"sync":          settle,
 		"log":           logLine,
 		"nest.begin":    nestBegin,
 		"nest.end":      nestEnd,
@@ -133,6 +134,9 @@ func hello(_ context.Context, d *Driver, _ call) (any, error) {
 		"global_timeout": d.opts.Test.GlobalTimeout.Seconds(), "log_level": d.opts.LogLevel,
 	}, nil
 }
+
+// settle answers when what came before it on the connection is done.
+func settle(context.Context, *Driver, call) (any, error) { return nil, nil }
 
 func logLine(_ context.Context, d *Driver, c call) (any, error) {
 	e := report.Event{Kind: report.Log, Machine: c.Machine, Message: c.Message, Level: report.Info}

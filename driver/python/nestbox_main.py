@@ -6,6 +6,7 @@ passed and 1 if it did not.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from time import monotonic
@@ -36,6 +37,7 @@ def main() -> int:
         print("NESTBOX_SOCKET is not set: this is started by nestbox test", file=sys.stderr)
         return 1
     rpc = Rpc(path)
+    _keep_order(rpc)
     try:
         driver = Driver(rpc)
     except MachineError as e:
@@ -49,6 +51,21 @@ def main() -> int:
     except (MachineError, KeyboardInterrupt):
         pass  # the driver has ended before us, and knows why
     return 0 if passed else 1
+
+
+def _keep_order(rpc: Rpc) -> None:
+    """What a script prints comes after what it logged before, though the one
+    is written here and the other by the driver."""
+    if sys.stdout is None:
+        return
+
+    class Output(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            rpc.settle()
+            return super().write(text)
+
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = Output(sys.stdout.detach(), encoding, errors, line_buffering=True)  # type: ignore[union-attr]
 
 
 def _run(driver: Driver) -> tuple[bool, Optional[str]]:

@@ -109,6 +109,7 @@ class _Connection:
 
     def __init__(self, socket: Socket) -> None:
         self.process = os.getpid()
+        self.unsettled = False  # a notification was sent and no call since
         self._ahead = bytearray()
         self._socket = socket
 
@@ -182,6 +183,7 @@ class Rpc:
         try:
             connection.send(request)
             reply, output = self._reply(connection)
+            connection.unsettled = False
         except BaseException:
             # A lost answer, as after KeyboardInterrupt, would be taken for
             # that of the next call. Closing tells the driver to stop, too.
@@ -200,9 +202,19 @@ class Rpc:
         connection = self._connection()
         try:
             connection.send(request)
+            connection.unsettled = True
         except BaseException:
             self.disconnect()
             raise
+
+    def settle(self) -> None:
+        """Returns when the driver has dealt with this thread's notifications."""
+        connection: Optional[_Connection] = self._threads.__dict__.get("connection")
+        if connection is not None and connection.unsettled:
+            try:
+                self.call("sync", {})
+            except MachineError:
+                pass  # it is for the next call to say so
 
     def disconnect(self) -> None:
         """Closes this thread's connection; the next call opens a new one."""

@@ -87,6 +87,18 @@ class RpcTest(unittest.TestCase):
         self.driver.handlers["null"] = lambda params: None
         self.assertIsNone(self.rpc.call("null", {}))
 
+    def test_settle_asks_only_after_a_notification(self) -> None:
+        self.rpc.call("hello", {})
+        self.rpc.settle()
+        self.rpc.notify("log", {})
+        self.rpc.settle()
+        self.rpc.settle()
+        self.rpc.notify("log", {})
+        self.rpc.call("hello", {})
+        self.rpc.settle()
+        methods = [r["method"] for r in self.driver.requests]
+        self.assertEqual(methods, ["hello", "log", "sync", "log", "hello"])
+
     def test_notify_waits_for_nothing_and_keeps_the_order(self) -> None:
         for number in range(200):
             self.rpc.notify("log", {"number": number})
