@@ -107,10 +107,10 @@ func (t *Terminal) line(style, text, prefix string) {
 	t.buf = append(t.buf, '\n')
 }
 
-// clean drops carriage returns and other control characters but newlines and
-// tabs.
+// clean drops carriage returns and other control characters (C0, DEL and C1,
+// where U+009B is the one-byte form of ESC [) but newlines and tabs.
 func clean(s string) string {
-	bad := func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }
+	bad := func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 }
 	if strings.IndexFunc(s, bad) < 0 {
 		return s
 	}

@@ -99,10 +99,13 @@ func Env(m *spec.Machine) []string {
 		"NOTIFY_SOCKET":         "/run/host/" + notifyName,
 		"CREDENTIALS_DIRECTORY": "/run/host/" + credentialsName,
 		"PATH":                  "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"TERM":                  "vt220",
-		"HOME":                  "/root",
-		"USER":                  "root",
-		"LOGNAME":               "root",
+		// The console is a log. Of a terminal with a type systemd 262 asks the
+		// size and the name by escape sequences, and waits 2 x 333 ms for
+		// answers that nobody gives.
+		"TERM":    "dumb",
+		"HOME":    "/root",
+		"USER":    "root",
+		"LOGNAME": "root",
 	}
 	maps.Copy(env, m.Env)
 	list := make([]string, 0, len(env))
@@ -187,6 +190,10 @@ func userMount(m spec.Mount) *configs.Mount {
 		}
 	}
 	out.Data = strings.Join(data, ",")
+	if all := unix.MS_BIND | unix.MS_REC | unix.MS_RDONLY; out.Flags&all == all {
+		// mount(2) makes only the topmost mount read-only.
+		out.RecAttr = &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	}
 	return out
 }
 

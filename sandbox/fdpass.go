@@ -34,8 +34,14 @@ func receiveFile(socket *os.File, name string) (*os.File, error) {
 		return nil, errors.New("receiving a file: the message holds none")
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) == 0 {
-		return nil, fmt.Errorf("receiving a file: the message holds none: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("receiving a file: %w", err)
+	}
+	if len(fds) == 0 {
+		return nil, errors.New("receiving a file: the message holds none")
+	}
+	for _, fd := range fds[1:] { // nobody asked for more
+		unix.Close(fd)
 	}
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		unix.Close(fds[0])

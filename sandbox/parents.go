@@ -1,6 +1,10 @@
 package sandbox
 
-import "runtime"
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
 
 // Parents are OS threads that live until Close. A child that asks for a signal
 // when its parent dies (PR_SET_PDEATHSIG) gets it when the thread dies that
@@ -11,15 +15,33 @@ type Parents struct{ work chan func() }
 // NewParents starts n threads.
 func NewParents(n int) *Parents {
 	p := &Parents{work: make(chan func())}
+	started := make(chan struct{})
 	for range n {
-		go func() {
-			runtime.LockOSThread() // never unlocked: the thread is ours alone
-			for f := range p.work {
-				f()
-			}
-		}()
+		go p.serve(started)
+	}
+	for range n {
+		<-started
 	}
 	return p
+}
+
+func (p *Parents) serve(started chan<- struct{}) {
+	runtime.LockOSThread() // never unlocked: the thread is ours alone
+	if unix.Gettid() == unix.Getpid() {
+		// The process's first thread does not end before the process, so Close
+		// would not reach what it forked. Another takes its place, and we hold
+		// this one until that is sure to run elsewhere.
+		instead := make(chan struct{})
+		go p.serve(instead)
+		<-instead
+		runtime.UnlockOSThread()
+		started <- struct{}{}
+		return
+	}
+	started <- struct{}{}
+	for f := range p.work {
+		f()
+	}
 }
 
 // Do runs fn on one of the threads, to which the calling goroutine is as good
