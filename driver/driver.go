@@ -105,14 +105,14 @@ func Run(ctx context.Context, opts Options) (err error) {
 	}
 	undo.add(server.close)
 	undo.add(d.releaseAll)
+	for _, m := range d.ordered {
+		go m.prepare()
+	}
 	script, err := d.startScript(server.path)
 	if err != nil {
 		return err
 	}
 	undo.add(script.stop)
-	for _, m := range d.ordered {
-		go m.prepare()
-	}
 	return d.judge(ctx, script)
 }
 
@@ -133,6 +133,30 @@ func (d *Driver) setUp(undo *undoStack) error {
 		}
 		return os.RemoveAll(d.runDir)
 	})
+	// To move processes is a matter of milliseconds that the kernel spends
+	// waiting, so the rest goes on meanwhile.
+	owned := make(chan error, 1)
+	go func() {
+		var err error
+		d.tree, err = cgroup.Own(sandbox.CgroupMount)
+		owned <- err
+	}()
+	err = d.setUpPlaces(undo)
+	if ownErr := <-owned; ownErr != nil {
+		return errors.Join(err, fmt.Errorf("%w: %w", sandbox.ErrUnfit, ownErr))
+	}
+	undo.add(d.tree.Close)
+	if err != nil {
+		return err
+	}
+	d.warnOfLimits()
+	d.warnOfInotify()
+	return nil
+}
+
+// setUpPlaces makes the store, the networks and the directories of machines.
+func (d *Driver) setUpPlaces(undo *undoStack) error {
+	var err error
 	if d.runtime, err = sandbox.NewRuntime(d.runDir); err != nil {
 		return err
 	}
@@ -145,10 +169,6 @@ func (d *Driver) setUp(undo *undoStack) error {
 		}
 		undo.add(release)
 	}
-	if d.tree, err = cgroup.Own(sandbox.CgroupMount); err != nil {
-		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
-	}
-	undo.add(d.tree.Close)
 	if d.network, err = vlan.NewSwitch(); err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrUnfit, err)
 	}
@@ -170,8 +190,6 @@ func (d *Driver) setUp(undo *undoStack) error {
 		d.machines[m.Name] = mach
 		d.ordered = append(d.ordered, mach)
 	}
-	d.warnOfLimits()
-	d.warnOfInotify()
 	return nil
 }
 
@@ -215,23 +233,15 @@ func (d *Driver) warnOfInotify() {
 // judge waits for the end of the script, or of our patience.
 func (d *Driver) judge(ctx context.Context, s *script) error {
 	select {
+	case v := <-d.finished:
+		return d.conclude(ctx, s, v)
 	case <-s.done:
 	case <-ctx.Done():
-		cause := context.Cause(ctx)
-		if errors.Is(cause, ErrTimeout) {
-			d.log(report.Error, "", fmt.Sprintf("timeout reached; test terminating... (the whole test may take %s, see globalTimeout)", d.opts.Test.GlobalTimeout))
-		}
-		return cause
+		return d.cutShort(ctx)
 	}
 	select {
 	case v := <-d.finished:
-		if v.passed && s.err == nil {
-			return nil
-		}
-		if !v.passed {
-			return ErrScript
-		}
-		return fmt.Errorf("%w: the script passed, but then its process ended: %w", ErrTestFailed, s.err)
+		return d.conclude(ctx, s, v)
 	default:
 		// It never said how it went: killed, or os._exit in the script.
 		if s.err == nil {
@@ -239,6 +249,35 @@ func (d *Driver) judge(ctx context.Context, s *script) error {
 		}
 		return fmt.Errorf("%w: the script's process ended early: %w", ErrTestFailed, s.err)
 	}
+}
+
+// conclude ends the machines, which nobody needs any more, while the script's
+// process ends by itself.
+func (d *Driver) conclude(ctx context.Context, s *script, v verdict) error {
+	released := make(chan error, 1)
+	go func() { released <- d.releaseAll() }()
+	var err error
+	select {
+	case <-s.done:
+		switch {
+		case !v.passed:
+			err = ErrScript
+		case s.err != nil:
+			err = fmt.Errorf("%w: the script passed, but then its process ended: %w", ErrTestFailed, s.err)
+		}
+	case <-ctx.Done():
+		err = d.cutShort(ctx)
+	}
+	return errors.Join(err, <-released)
+}
+
+// cutShort says why the run ends before the script.
+func (d *Driver) cutShort(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ErrTimeout) {
+		d.log(report.Error, "", fmt.Sprintf("timeout reached; test terminating... (the whole test may take %s, see globalTimeout)", d.opts.Test.GlobalTimeout))
+	}
+	return cause
 }
 
 func (d *Driver) log(level report.Level, machine, text string) {

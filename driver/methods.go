@@ -330,11 +330,15 @@ func (c call) timeout() time.Duration {
 }
 
 func seconds(s *float64) time.Duration {
-	if s == nil {
+	if s == nil || *s == 0 {
 		return 0
 	}
 	const most = float64(1<<62) / float64(time.Second)
-	return time.Duration(min(*s, most) * float64(time.Second))
+	d := time.Duration(min(*s, most) * float64(time.Second))
+	if d == 0 {
+		return 1 // next to nothing is not "without bound"
+	}
+	return d
 }
 
 func consoleLog(_ context.Context, _ *Driver, c call) (any, error) {
@@ -369,16 +373,12 @@ func within(dir, path string) bool {
 }
 
 func copyFromHost(ctx context.Context, _ *Driver, c call) (any, error) {
-	source, err := filepath.EvalSymlinks(c.Source)
-	if err != nil {
-		return nil, &callError{kindValue, fmt.Errorf("copying to machine %q: %w", c.Machine, err)}
-	}
-	if _, err := os.Stat(source); err != nil {
+	if _, err := os.Stat(c.Source); err != nil {
 		return nil, &callError{kindValue, fmt.Errorf("copying to machine %q: %w", c.Machine, err)}
 	}
 	l, err := c.m.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return nil, l.ct.Agent.Send(ctx, source, c.Target)
+	return nil, l.ct.Agent.Send(ctx, c.Source, c.Target)
 }

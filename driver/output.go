@@ -196,11 +196,10 @@ var wanted = map[string]bool{
 func readEntry(in *bufio.Reader) (map[string]string, error) {
 	entry := map[string]string{}
 	for {
-		line, err := in.ReadString('\n')
+		line, err := readText(in)
 		if err != nil {
 			return nil, err
 		}
-		line = line[:len(line)-1]
 		if line == "" {
 			if len(entry) == 0 {
 				continue
@@ -215,6 +214,23 @@ func readEntry(in *bufio.Reader) (map[string]string, error) {
 		}
 		if wanted[name] {
 			entry[name] = strings.ToValidUTF8(value, "\uFFFD")
+		}
+	}
+}
+
+// readText reads a line and returns it without its end.
+func readText(in *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			return string(line[:len(line)-1]), nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return "", err
+		case len(line) > maxField:
+			return "", fmt.Errorf("reading the journal: a field of more than %d bytes", maxField)
 		}
 	}
 }

@@ -123,7 +123,7 @@ func requests(ctx context.Context, hungUp func(), conn io.Reader) <-chan []byte 
 		defer hungUp()
 		in := bufio.NewReaderSize(conn, 64<<10)
 		for {
-			line, err := readLine(in)
+			line, err := readLine(in, maxRequest)
 			if err != nil {
 				return
 			}
@@ -137,13 +137,14 @@ func requests(ctx context.Context, hungUp func(), conn io.Reader) <-chan []byte 
 	return lines
 }
 
-// readLine reads one line, of at most maxRequest bytes, into memory of its own.
-func readLine(in *bufio.Reader) ([]byte, error) {
+// readLine reads one line, of at most about so many bytes, into memory of its
+// own.
+func readLine(in *bufio.Reader, most int) ([]byte, error) {
 	var whole []byte
 	for {
 		line, err := in.ReadSlice('\n')
 		whole = append(whole, line...)
-		if !errors.Is(err, bufio.ErrBufferFull) || len(whole) >= maxRequest {
+		if !errors.Is(err, bufio.ErrBufferFull) || len(whole) >= most {
 			return whole, err
 		}
 	}

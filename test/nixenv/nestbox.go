@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/nestbox/nestbox/driver/python"
@@ -32,7 +33,33 @@ func AddNestbox(ctx context.Context, e *Env, repo string) (string, error) {
 	if err := python.Write(filepath.Join(dir, "lib", "nestbox", "python")); err != nil {
 		return "", fmt.Errorf("packing nestbox: %w", err)
 	}
+	if err := compile(ctx, repo, filepath.Join(dir, "lib", "nestbox", "python")); err != nil {
+		return "", err
+	}
 	return e.AddPath(ctx, "nestbox", dir)
+}
+
+// compile leaves bytecode beside the script's side, as a package's build does,
+// by the Python that will run it: that of the guests' tree, which brings its
+// own loader and libraries.
+func compile(ctx context.Context, repo, dir string) error {
+	tree := filepath.Join(repo, ".cache", "debian-guest")
+	loaders, err := filepath.Glob(filepath.Join(tree, "usr", "lib*", "ld-linux-*.so.*"))
+	if err != nil || len(loaders) == 0 {
+		return fmt.Errorf("packing nestbox: no loader in %s (make debian-guest makes it)", tree)
+	}
+	libraries, err := filepath.Glob(filepath.Join(tree, "usr", "lib", "*-linux-gnu"))
+	if err != nil || len(libraries) == 0 {
+		return fmt.Errorf("packing nestbox: no libraries in %s", tree)
+	}
+	// No timestamps: in the store all are the same.
+	cmd := exec.CommandContext(ctx, loaders[0], "--library-path", libraries[0], filepath.Join(tree, "usr", "bin", "python3"),
+		"-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", dir)
+	cmd.Env = append(os.Environ(), "PYTHONHOME="+filepath.Join(tree, "usr"), "PYTHONDONTWRITEBYTECODE=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("packing nestbox: compiling Python: %w: %s", err, out)
+	}
+	return nil
 }
 
 func copyProgram(from, to string) error {
