@@ -54,7 +54,8 @@ func Config(m *spec.Machine, l Layout) *configs.Config {
 	return &configs.Config{
 		Rootfs:   l.Root,
 		Hostname: m.Name[:min(len(m.Name), hostNameMax)],
-		// The kernel ends the machine when the driver dies, however it dies.
+		// For as long as libcontainer sets the machine up; from then on package
+		// stage sees to it that the machine dies with the driver.
 		ParentDeathSignal: int(unix.SIGKILL),
 		Namespaces: configs.Namespaces{
 			{Type: configs.NEWUSER}, {Type: configs.NEWPID}, {Type: configs.NEWNS},

@@ -67,6 +67,7 @@ type Container struct {
 	ct   *libcontainer.Container
 	proc *libcontainer.Process
 	pid  int
+	peer *os.File // see openPeer
 	once sync.Once
 }
 
@@ -127,9 +128,14 @@ func (r *Runtime) Create(id string, m *spec.Machine, l Layout) (_ *Container, er
 	if err != nil {
 		return nil, fmt.Errorf("taking the console of container %q: %w", id, err)
 	}
+	undo.add(func() { console.Close() })
+	peer, err := openPeer(console)
+	if err != nil {
+		return nil, fmt.Errorf("taking the console of container %q: %w", id, err)
+	}
 	return &Container{
 		Console: console, Errors: errRead, Agent: agent.DialUnix(socket),
-		ct: ct, proc: proc, pid: pid,
+		ct: ct, proc: proc, pid: pid, peer: peer,
 	}, nil
 }
 
@@ -240,9 +246,11 @@ type Exit struct {
 }
 
 // Wait returns when the machine's init has ended, and with it, by the
-// kernel's doing, every process of the machine. Call it once.
+// kernel's doing, every process of the machine. Console and Errors hold what is
+// still to be read of it, and end then. Call it once.
 func (c *Container) Wait() Exit {
 	state, err := c.proc.Wait()
+	c.peer.Close()
 	if state == nil {
 		return Exit{Text: fmt.Sprintf("lost: %v", err)}
 	}
@@ -266,6 +274,7 @@ func (c *Container) Destroy() error {
 	var err error
 	c.once.Do(func() {
 		err = c.ct.Destroy()
+		c.peer.Close()
 		c.Console.Close()
 		c.Errors.Close()
 	})

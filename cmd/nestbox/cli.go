@@ -54,6 +54,9 @@ func execute(ctx context.Context, args []string) error {
 	}
 	root := rootCommand()
 	rest := args[1:]
+	if _, _, err := root.Find(rest); err != nil { // an unknown command
+		return usageError(root, err)
+	}
 	if len(rest) > 0 && rest[0] == "test" {
 		test, _, err := root.Find(rest[:1])
 		if err != nil {
