@@ -41,13 +41,15 @@ func newLife(m *machine, ct *sandbox.Container, host *sandbox.Host) *life {
 // watch passes on what the machine says, and notices its end.
 func (l *life) watch() {
 	name := l.m.spec.Name
-	var readers sync.WaitGroup
-	readers.Go(func() { l.m.console.follow(l.ct.Console) })
-	readers.Go(func() { followErrors(l.m.d.sink, name, l.ct.Errors) })
+	var last, readers sync.WaitGroup
+	last.Go(func() { l.m.console.follow(l.ct.Console) })
+	last.Go(func() { followErrors(l.m.d.sink, name, l.ct.Errors) })
 	readers.Go(func() { followJournal(l.m.d.sink, name, l.started, l.host.Journal) })
 	readers.Go(func() { l.followNotify() })
+	go l.getReady()
 	go func() {
 		exit := l.ct.Wait()
+		last.Wait() // they end with the machine: first its last words
 		err := l.end()
 		readers.Wait()
 		l.m.ended(l, exit, err)
@@ -107,6 +109,18 @@ func (l *life) ready(ctx context.Context) error {
 		return l.readyErr
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// getReady lets the agent prepare for the first command as soon as systemd has
+// booted, so that a script that asks one machine after the other need not wait
+// for each.
+func (l *life) getReady() {
+	l.awaitTarget(context.Background(), "", bootDeadline)
+	select {
+	case <-l.gone:
+	default:
+		_ = l.ready(context.Background()) // the script will be told
 	}
 }
 
@@ -193,8 +207,8 @@ func (l *life) heardFrom(fields map[string]string) {
 	l.heard = make(chan struct{})
 }
 
-// heardOf reports whether systemd has said that target is active, or that it
-// has booted, and returns a channel that is closed when it says more.
+// heardOf reports whether systemd has said that target is active, or, whatever
+// the target, that it has booted, and returns a channel that is closed when it says more.
 func (l *life) heardOf(target string) (bool, <-chan struct{}) {
 	l.news.Lock()
 	defer l.news.Unlock()

@@ -1,0 +1,3 @@
+import driver
+
+driver.main()

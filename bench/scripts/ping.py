@@ -1,0 +1,7 @@
+start_all()
+a.wait_for_unit("multi-user.target")
+b.wait_for_unit("multi-user.target")
+a.succeed("ping -c 1 b")
+b.succeed("ping -c 1 a")
+look_back(machines_nspawn)
+write_numbers()
