@@ -81,7 +81,8 @@ func (j *job) kill(ctx context.Context) {
 		_ = poll(gone, func() (bool, string, error) {
 			// A zombie leader still counts as alive for kill(2); Wait in
 			// finish reaps it once the output is closed.
-			return syscall.Kill(group, 0) != nil || isZombie(j.proc.Pid), "", nil
+			empty := errors.Is(syscall.Kill(group, 0), syscall.ESRCH)
+			return empty || isZombie(j.proc.Pid), "", nil
 		})
 	}
 	_ = syscall.Kill(group, syscall.SIGKILL)

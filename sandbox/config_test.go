@@ -90,7 +90,7 @@ func configText(c *configs.Config) string {
 	}
 	fmt.Fprintf(&b, "propagation %s\nno new keyring %v\nread-only %q\n", flagNames(c.RootPropagation), c.NoNewKeyring, c.ReadonlyPaths)
 	fmt.Fprintf(&b, "cgroup %s\n", c.Cgroups.Path)
-	for _, r := range c.Cgroups.Resources.Devices {
+	for _, r := range c.Cgroups.Devices {
 		fmt.Fprintf(&b, "device rule %s allow=%v\n", r.CgroupString(), r.Allow)
 	}
 	for _, d := range c.Devices {
@@ -131,7 +131,7 @@ func TestConfigRest(t *testing.T) {
 		caps.Ambient != nil || caps.Inheritable != nil {
 		t.Errorf("capabilities %+v", caps)
 	}
-	want := &cgroups.Cgroup{Path: c.Cgroups.Path, Resources: &cgroups.Resources{Devices: c.Cgroups.Resources.Devices}}
+	want := &cgroups.Cgroup{Path: c.Cgroups.Path, Resources: &cgroups.Resources{Devices: c.Cgroups.Devices}}
 	if !reflect.DeepEqual(c.Cgroups, want) {
 		t.Errorf("cgroup %+v", c.Cgroups)
 	}

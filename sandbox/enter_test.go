@@ -113,6 +113,7 @@ func TestEnterUnfit(t *testing.T) {
 }
 
 func ExampleUUID() {
-	fmt.Println(len(UUID("web")), UUID("web") == UUID("web"), UUID("web") == UUID("db"))
+	first, again := UUID("web"), UUID("web")
+	fmt.Println(len(first), first == again, first == UUID("db"))
 	// Output: 36 true false
 }

@@ -81,7 +81,7 @@ func create(m *spec.Machine, tree *cgroup.Tree, dir, root string) (*machine, err
 	go func() {
 		made.state, _ = proc.Wait() // its error repeats the state
 		close(made.ended)
-		notify.Close() // so that nobody waits for news
+		_ = notify.Close() // so that nobody waits for news
 	}()
 	return made, nil
 }

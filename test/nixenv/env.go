@@ -248,7 +248,7 @@ func (e *Env) poll(ctx context.Context, what string, try func() error) error {
 			return fmt.Errorf("%s: %w (last: %w)", what, context.Cause(ctx), err)
 		case <-e.done:
 			timer.Stop()
-			return fmt.Errorf("%s: it ended early (%v): %w", what, e.err, err)
+			return fmt.Errorf("%s: it ended early: %w", what, errors.Join(e.err, err))
 		case <-timer.C:
 		}
 		delay = min(2*delay, 100*time.Millisecond)
