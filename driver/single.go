@@ -34,8 +34,9 @@ func RunMachine(ctx context.Context, opts Options, use func(context.Context, *ag
 		case <-using.Done():
 		}
 	}()
-	if err := use(using, l.ct.Agent); err != nil && !errors.Is(err, errDown) {
-		return err
+	err = use(using, l.ct.Agent)
+	if errors.Is(err, errDown) || errors.Is(err, agent.ErrGone) {
+		return m.waitDown(ctx) // powered off from within, which is as good
 	}
-	return m.shutdown(ctx)
+	return errors.Join(err, m.shutdown(ctx))
 }
