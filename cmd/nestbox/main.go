@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/opencontainers/runc/libcontainer"
+	"golang.org/x/sys/unix"
 
 	_ "github.com/opencontainers/runc/libcontainer/nsenter" // must see the start of "init"
 
@@ -24,6 +25,11 @@ func init() {
 		os.Exit(1)
 	}
 	if len(os.Args) > 1 && os.Args[1] == "init" && os.Getenv("_LIBCONTAINER_INITPIPE") != "" {
+		// libcontainer's own request to die with the driver was lost in its
+		// forks, and a machine that is not booted yet may wait here for long.
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			fmt.Fprintln(os.Stderr, "nestbox: asking to die with the driver:", err)
+		}
 		libcontainer.Init()
 	}
 }
