@@ -14,6 +14,9 @@ part ./network.nix
 // part ./failing.nix
 // part ./commands.nix
 // part ./lives.nix
+// part ./hardening.nix
+// part ./input.nix
+// part ./leaks.nix
 // part ./nixos.nix
 // part ./object.nix
 // part ./waiting.nix
