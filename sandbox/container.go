@@ -215,9 +215,10 @@ func (c *Container) Boot() error {
 	return nil
 }
 
-// Signal sends sig to the machine's PID 1.
+// Signal sends sig to the machine's PID 1. That it has ended is no error.
 func (c *Container) Signal(sig syscall.Signal) error {
-	if err := c.ct.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	err := c.ct.Signal(sig)
+	if err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, libcontainer.ErrNotRunning) {
 		return fmt.Errorf("sending %s to the machine's init: %w", unix.SignalName(sig), err)
 	}
 	return nil

@@ -54,6 +54,8 @@ func execute(ctx context.Context, args []string) error {
 	}
 	root := rootCommand()
 	rest := args[1:]
+	root.InitDefaultHelpCmd() // as cobra does, but before the look
+	root.InitDefaultCompletionCmd(rest...)
 	if _, _, err := root.Find(rest); err != nil { // an unknown command
 		return usageError(root, err)
 	}
@@ -78,6 +80,8 @@ them to bridged VLANs and drives them with the test's Python script.
 
 Exit codes: 0 passed, 1 the test failed, 2 bad input or usage,
 3 the environment is unfit, 4 the global timeout passed.`,
+		Example: `  nestbox test --config driver.json
+  nestbox run --help`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -86,12 +90,20 @@ Exit codes: 0 passed, 1 the test failed, 2 bad input or usage,
 	return root
 }
 
+// noArgs is cobra.NoArgs with our exit code.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError(cmd, err)
+	}
+	return nil
+}
+
 func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "schema",
 		Short:   "Print the JSON Schema of the driver's configuration",
 		Example: "  nestbox schema > nestbox.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), string(spec.Schema()))
 			return err
@@ -104,7 +116,7 @@ func versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  nestbox version",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "nestbox", version)
 			return err

@@ -210,8 +210,8 @@ func TestUnfit(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	script := filepath.Join(dir, "script.py")
 	for name, text := range map[string]string{
-		"script.py": "", "bad.json": "{", "machine.json": `{"name": "web", "init": "/init"}`,
-		"good.json": fmt.Sprintf(`{"containers": {"web": {"name": "web", "init": "/init"}}, "vlans": [], "test_script": %q}`, script),
+		"script.py": "", "bad.json": "{", "machine.json": `{"name": "web", "init": "/bin/sh", "mounts": [{"source": "/bin", "target": "/bin"}]}`,
+		"good.json": fmt.Sprintf(`{"containers": {"web": {"name": "web", "init": "/bin/sh", "mounts": [{"source": "/bin", "target": "/bin"}]}}, "vlans": [], "test_script": %q}`, script),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -28,7 +28,7 @@ var inputs = map[string]string{
 	"cut.json":   `{"containers": {`,
 	"script.py":  "",
 	"good.json": `{
-		"containers": {"web": {"name": "web", "init": "/nix/store/x/init"}},
+		"containers": {"web": {"name": "web", "init": "/bin/sh", "mounts": [{"source": "/bin", "target": "/bin"}]}},
 		"vlans": [1], "global_timeout": 60, "test_script": "script.py"
 	}`,
 	"several.json": `{

@@ -41,7 +41,7 @@ Flags are those of nixpkgs' nixos-test-driver; unambiguous prefixes work.`,
 
   # a Python prompt instead of the script
   nestbox test --config driver.json --interactive`,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runTest(cmd, f) },
 	}

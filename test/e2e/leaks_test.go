@@ -37,7 +37,7 @@ func leavesNothing(t *testing.T, ending string) {
 	t.Parallel()
 	lonelyTurn.Lock()
 	defer lonelyTurn.Unlock()
-	env, _ := lonely.get(t)
+	env, _ := setUp(t, &lonely)
 	before := look(t, env)
 	for _, part := range []string{"processes", "cgroups", "interfaces", "mounts", "namespaces"} {
 		if len(before[part]) == 0 {

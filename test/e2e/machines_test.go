@@ -63,7 +63,7 @@ func TestTwentyFourMachines(t *testing.T) {
 // addresses, and see nothing of each other.
 func TestTwoBuildsAtOnce(t *testing.T) {
 	t.Parallel()
-	env, args := shared.get(t)
+	env, args := setUp(t, &shared)
 	for range cap(slots) {
 		slots <- struct{}{}
 		defer func() { <-slots }()

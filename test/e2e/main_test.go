@@ -32,7 +32,7 @@ import (
 // TestMain closes the daemons that the tests share.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := errors.Join(shared.daemon.Close(), lonely.daemon.Close()); err != nil {
+	if err := errors.Join(shared.Close(), lonely.Close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
@@ -42,37 +42,35 @@ func TestMain(m *testing.M) {
 var (
 	// shared is for all tests but those that look at a daemon from outside,
 	// which have lonely, one at a time.
-	shared, lonely suite
+	shared, lonely nixenv.Lazy
 	lonelyTurn     sync.Mutex
 	// slots bounds the builds that run at the same time, each a few machines.
 	slots = make(chan struct{}, 2)
+	// inputs are the same for both daemons: they share a store.
+	inputs struct {
+		once sync.Once
+		args map[string]string
+		err  error
+	}
 )
 
 // buildDeadline is many times what the longest build takes on two cores, with
 // a store that holds nothing of it yet.
 const buildDeadline = 4 * time.Minute
 
-// suite is a daemon and what the builds in it need.
-type suite struct {
-	daemon nixenv.Lazy
-	once   sync.Once
-	args   map[string]string
-	err    error
-}
-
-// get returns the daemon, with the Debian tree and the binary in its store.
-func (s *suite) get(t *testing.T) (*nixenv.Env, map[string]string) {
+// setUp returns a daemon, and the Debian tree and the binary in its store.
+func setUp(t *testing.T, daemon *nixenv.Lazy) (*nixenv.Env, map[string]string) {
 	t.Helper()
-	env := s.daemon.Get(t)
-	s.once.Do(func() {
+	env := daemon.Get(t)
+	inputs.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), buildDeadline)
 		defer cancel()
-		s.args, s.err = arguments(ctx, env, testenv.Repo(t))
+		inputs.args, inputs.err = arguments(ctx, env, testenv.Repo(t))
 	})
-	if s.err != nil {
-		t.Fatal(s.err)
+	if inputs.err != nil {
+		t.Fatal(inputs.err)
 	}
-	return env, s.args
+	return env, inputs.args
 }
 
 func arguments(ctx context.Context, env *nixenv.Env, repo string) (map[string]string, error) {
@@ -147,9 +145,9 @@ func passes(t *testing.T, attr string) nixenv.Result {
 }
 
 // run builds an attribute, whatever comes of it.
-func run(t *testing.T, s *suite, attr string) nixenv.Result {
+func run(t *testing.T, daemon *nixenv.Lazy, attr string) nixenv.Result {
 	t.Helper()
-	env, args := s.get(t)
+	env, args := setUp(t, daemon)
 	slots <- struct{}{}
 	defer func() { <-slots }()
 	return build(t, env, args, attr)
