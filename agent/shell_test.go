@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// awaitSpare returns once the shared server has a shell waiting.
+// awaitSpare returns once the shared server has a shell waiting, if no test
+// beside this one takes it.
 func awaitSpare(t *testing.T) {
 	t.Helper()
-	eventually(t, "a spare shell", func() bool {
-		server.shell.mu.Lock()
-		defer server.shell.mu.Unlock()
-		return server.shell.spare != nil
-	})
+	l, err := server.shell.environment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.shell.refill(l)
 }
 
 // A command reaches bash in one of three ways, by its length; none may be told

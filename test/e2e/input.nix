@@ -125,6 +125,7 @@ in
       record status on 'echo out; exit 7'
       record state on 'touch /root/state; hostname; ls /root; systemctl --failed --no-legend --plain'
       record poweroff on 'systemctl poweroff; sleep 60'
+      record order nestbox run --log-level info "$machine/web.json" <<<'echo bye'
       record empty nestbox run "$machine/web.json" </dev/null
       # Nothing is left, and an earlier machine's state is not seen.
       record again on 'ls /root'

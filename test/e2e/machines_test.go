@@ -107,19 +107,15 @@ func TestCopies(t *testing.T) {
 	t.Parallel()
 	out := passes(t, "copies").HostPath
 	for path, want := range map[string]string{
-		"bytes":                        "a\x00\xff\n",
-		"whole/tree/sub/private":       "private\n",
-		"linked/alias/bytes":           "a\x00\xff\n",
-		"linked/alias-of-file":         "a\x00\xff\n",
-		"with space":                   "",
-		"old-name/hostname":            "a\n",
-		"back/tree/program":            "#!/bin/sh\necho ran\n",
-		"whole/tree/link":              "private\n",
-		"linked/alias/sub/../../alias": "", // a directory, see below
+		"bytes":                  "a\x00\xff\n",
+		"whole/tree/sub/private": "private\n",
+		"linked/alias/bytes":     "a\x00\xff\n",
+		"linked/alias-of-file":   "a\x00\xff\n",
+		"with space":             "",
+		"old-name/hostname":      "a\n",
+		"back/tree/program":      "#!/bin/sh\necho ran\n",
+		"whole/tree/link":        "private\n",
 	} {
-		if info, err := os.Stat(filepath.Join(out, path)); err == nil && info.IsDir() {
-			continue
-		}
 		if got := read(t, out, path); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
