@@ -18,9 +18,9 @@ const collectAt = 25
 // set setuid bits, and what NixOS makes with them is mended.
 func Main(f *os.File, noSetID bool) error {
 	debug.SetGCPercent(collectAt)
-	// One processor is enough to pass data on, and idle others look for work
-	// each time something happens, in every machine.
-	runtime.GOMAXPROCS(1)
+	// One processor passes on data while the other starts the next shell. Any
+	// more would only look for work each time something happens.
+	runtime.GOMAXPROCS(min(2, runtime.NumCPU()))
 	l, err := net.FileListener(f)
 	f.Close()
 	if err != nil {

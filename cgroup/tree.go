@@ -107,6 +107,20 @@ func (t *Tree) Missing() []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return slices.Contains(t.present, c) })
 }
 
+// Leave moves our processes back to where they came from ahead of [Tree.Close],
+// for whoever has something else to wait for meanwhile: the kernel takes
+// milliseconds for it. With controllers enabled they must stay until Close.
+func (t *Tree) Leave() error {
+	leaf := filepath.Join(t.dir(), driverLeaf)
+	if len(t.present) > 0 || len(t.enabled) > 0 {
+		return nil
+	}
+	if err := everyone(leaf, filepath.Join(t.mount, t.home)); err != nil {
+		return fmt.Errorf("leaving our cgroup: %w", err)
+	}
+	return nil
+}
+
 // Close undoes [Own]: it kills what is left of machines, moves processes back
 // to where they came from, and removes every cgroup of ours. It goes as far as
 // it can, and returns everything that went wrong.

@@ -254,8 +254,9 @@ func (d *Driver) judge(ctx context.Context, s *script) error {
 // conclude ends the machines, which nobody needs any more, while the script's
 // process ends by itself.
 func (d *Driver) conclude(ctx context.Context, s *script, v verdict) error {
-	released := make(chan error, 1)
+	released, left := make(chan error, 1), make(chan error, 1)
 	go func() { released <- d.releaseAll() }()
+	go func() { left <- d.tree.Leave() }()
 	var err error
 	select {
 	case <-s.done:
@@ -268,7 +269,7 @@ func (d *Driver) conclude(ctx context.Context, s *script, v verdict) error {
 	case <-ctx.Done():
 		err = d.cutShort(ctx)
 	}
-	return errors.Join(err, <-released)
+	return errors.Join(err, <-released, <-left)
 }
 
 // cutShort says why the run ends before the script.
