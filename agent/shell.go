@@ -28,16 +28,21 @@ const (
 	argumentLimit = 100 << 10
 )
 
-// shell starts bash processes in the machine's login environment. One of them
-// is always kept waiting, so that a command starts without the cost of
-// starting bash.
+// shell starts bash processes in the machine's login environment. Some are
+// always kept waiting, so that a command starts without the cost of starting
+// bash.
 type shell struct {
 	wrappers *mender // nil: nothing to mend
 
-	mu    sync.Mutex
-	login *login
-	spare *spare
+	mu       sync.Mutex
+	login    *login
+	spares   []*spare // the oldest first
+	starting int      // spares that are being started
 }
+
+// spareCount is how many shells wait: one for the command that comes while the
+// next is being started.
+const spareCount = 2
 
 // login is the environment that /etc/profile makes, taken once per boot and
 // again when the profile changes (as by switch-to-configuration).
@@ -102,12 +107,13 @@ func (s *shell) start(ctx context.Context, command string) (*job, error) {
 // useSpare hands command to the waiting shell, if there is a fresh one.
 func (s *shell) useSpare(l *login, command string) *job {
 	s.mu.Lock()
-	sp := s.spare
-	s.spare = nil
-	s.mu.Unlock()
-	if sp == nil {
+	if len(s.spares) == 0 {
+		s.mu.Unlock()
 		return nil
 	}
+	sp := s.spares[0]
+	s.spares = s.spares[1:]
+	s.mu.Unlock()
 	defer sp.command.Close()
 	if sp.login == l {
 		if _, err := sp.command.Write(append([]byte(command), 0)); err == nil {
@@ -121,24 +127,46 @@ func (s *shell) useSpare(l *login, command string) *job {
 	return nil
 }
 
-// refill puts a new spare shell into place if there is none.
+// refill starts spare shells until there are as many as there should be.
 func (s *shell) refill(l *login) {
+	for s.wantsSpare() {
+		sp, err := l.startSpare()
+		s.mu.Lock()
+		s.starting--
+		if err == nil {
+			s.spares = append(s.spares, sp)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return // the next command starts a shell of its own
+		}
+	}
+}
+
+// wantsSpare reports whether the caller should start a spare shell. It counts
+// those under way, which are started without holding up commands.
+func (s *shell) wantsSpare() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.spare != nil {
-		return
+	if len(s.spares)+s.starting >= spareCount {
+		return false
 	}
+	s.starting++
+	return true
+}
+
+func (l *login) startSpare() (*spare, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return // the next command starts a shell of its own
+		return nil, fmt.Errorf("starting a spare shell: %w", err)
 	}
+	defer r.Close()
 	j, err := l.spawn(r, "--norc", "--noprofile", "-c", waitForCommand)
-	r.Close()
 	if err != nil {
 		w.Close()
-		return
+		return nil, err
 	}
-	s.spare = &spare{job: j, command: w, login: l}
+	return &spare{job: j, command: w, login: l}, nil
 }
 
 // environment returns the login environment, taking it if that was not done

@@ -143,7 +143,7 @@ func TestSecondsOfSpare(t *testing.T) {
 		t.Fatal(err)
 	}
 	own.refill(l)
-	pid := own.spare.job.proc.Pid
+	pid := own.spares[0].job.proc.Pid
 	time.Sleep(2100 * time.Millisecond)
 	var out bytes.Buffer
 	if res := own.exec(t.Context(), Request{Command: "echo $SECONDS $$"}, &out); res != (Result{}) {
@@ -163,10 +163,10 @@ func TestDeadSpare(t *testing.T) {
 		t.Fatal(err)
 	}
 	own.refill(l)
-	if err := own.spare.job.proc.Kill(); err != nil {
+	if err := own.spares[0].job.proc.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the spare's end", func() bool { return isZombie(own.spare.job.proc.Pid) })
+	eventually(t, "the spare's end", func() bool { return isZombie(own.spares[0].job.proc.Pid) })
 	var out bytes.Buffer
 	res := own.exec(t.Context(), Request{Command: "echo a"}, &out)
 	if res != (Result{}) || out.String() != "a\n" {
@@ -185,7 +185,7 @@ func TestNewProfile(t *testing.T) {
 	old := &login{bash: bash.bash, env: []string{"PATH=/usr/bin:/bin", "GENERATION=1"}, profile: "old"}
 	own.login = old
 	own.refill(old)
-	spare := own.spare.job.proc.Pid
+	spare := own.spares[0].job.proc.Pid
 	var out bytes.Buffer
 	res := own.exec(t.Context(), Request{Command: `echo "${GENERATION-2}"`}, &out)
 	if res != (Result{}) || out.String() != "2\n" {
