@@ -7,7 +7,7 @@ import (
 
 func TestFromArgs(t *testing.T) {
 	fs := files()
-	fs["/work/rel/run-web-vm"] = ""
+	fs["/base/rel/run-web-vm"] = ""
 	got, err := FromArgs(Args{
 		VMNames:               []string{"b"},
 		VMStartScripts:        []string{"/vm/bin/run-v-vm"},
@@ -27,7 +27,7 @@ func TestFromArgs(t *testing.T) {
 		"b vm /vm/bin/run-v-vm",
 		"c container /nix/store/c/run-c-nspawn",
 		"machine vm /test.py",
-		"web vm /work/rel/run-web-vm")
+		"web vm /base/rel/run-web-vm")
 	if got.GlobalTimeout != DefaultTimeout || len(got.VLANs) != 2 || got.VLANs[0] != 1 || got.TestScript != "/test.py" {
 		t.Errorf("got %+v", got)
 	}
@@ -59,7 +59,7 @@ func TestFromArgsProblems(t *testing.T) {
 		StartScripts:          []string{"", "/no"},
 		VLANs:                 []int{1, 256},
 		GlobalTimeout:         -time.Second,
-	}, Options{Dir: "/work", Exists: files().options().Exists, ReadFile: files().options().ReadFile})
+	}, Options{Dir: "/base", Exists: files().options().Exists, ReadFile: files().options().ReadFile})
 	wantLines(t, []string{err.Error()},
 		"command line: 10 problems:",
 		"  --container-start-scripts[0]: /nix/store/c/run-c-nspawn: interfaces[1].vlan: the test has no VLAN 2, add it to vlans",

@@ -67,7 +67,7 @@ func TestDecodeEverything(t *testing.T) {
 					{Name: "eth3", VLAN: 255, MAC: "52:54:00:aa:bb:cc", Addresses: []string{"192.168.255.1/24", "2001:db8::1/64"}},
 				},
 				Mounts: []Mount{
-					{Source: "/work/here", Target: "/mnt/here", Type: MountBind, ReadOnly: true, Options: []string{"noexec"}},
+					{Source: "/base/here", Target: "/mnt/here", Type: MountBind, ReadOnly: true, Options: []string{"noexec"}},
 					{Target: "/var/cache", Type: MountTmpfs, Options: []string{"size=64M"}},
 				},
 				Env:           map[string]string{"LANG": "C.UTF-8"},

@@ -10,11 +10,11 @@ import (
 // fakeFiles is a file system of files with content.
 type fakeFiles map[string]string
 
-// options make a decoder read f with /work as the working directory.
+// options make a decoder read f with /base as the working directory.
 func (f fakeFiles) options() Options {
 	return Options{
 		File: "driver.json",
-		Dir:  "/work",
+		Dir:  "/base",
 		Exists: func(path string) bool {
 			if _, ok := f[path]; ok {
 				return true
@@ -49,7 +49,7 @@ func files() fakeFiles {
 		"/nix/store/sys/init":        "",
 		"/srv/tree/sbin/init":        "",
 		"/etc/hosts":                 "",
-		"/work/here":                 "",
+		"/base/here":                 "",
 		"/secret":                    "",
 		"/locked":                    unreadable,
 		"/nix/store/c/run-c-nspawn":  upstreamScript,

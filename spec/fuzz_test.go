@@ -82,7 +82,7 @@ func FuzzStartScript(f *testing.F) {
 			return
 		}
 		opts := Options{
-			Dir:      "/work",
+			Dir:      "/base",
 			Exists:   func(string) bool { return true },
 			ReadFile: func(string) ([]byte, error) { return []byte(text), nil },
 		}

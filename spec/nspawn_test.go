@@ -10,7 +10,7 @@ import (
 // translated is what a start script becomes: a machine, or problems.
 func translated(text string) (*Machine, []string) {
 	d := newDecoder(Options{
-		Dir:      "/work",
+		Dir:      "/base",
 		Exists:   func(string) bool { return true },
 		ReadFile: func(string) ([]byte, error) { return []byte(text), nil },
 	}, "test")
@@ -64,7 +64,7 @@ func TestNspawnOptions(t *testing.T) {
 		{"--bind-ro=/a:/b/", mounts(bind("/a", "/b", true))},
 		{`'--bind-ro=/a b:/c'`, mounts(bind("/a b", "/c", true))},
 		{`'--bind=/a\:b:/c\\d'`, mounts(bind("/a:b", `/c\d`, false))},
-		{"--bind=a:/b", mounts(bind("/work/a", "/b", false))},
+		{"--bind=a:/b", mounts(bind("/base/a", "/b", false))},
 		{"--bind=/a:/b:norbind", mounts(bind("/a", "/b", false, "bind"))},
 		{"--bind=/a:/b:rbind,noidmap", mounts(bind("/a", "/b", false))},
 		{"--bind=/a:/b:idmap", func(m *Machine) {
@@ -86,7 +86,7 @@ func TestNspawnOptions(t *testing.T) {
 		{"-EA=b", env("A", "b")},
 		{"--setenv=A", note("--setenv=A: the script gives it no value, so the machine gets none")},
 		{"--load-credential=id:/f:g", credential("id", Credential{Source: "/f:g"})},
-		{"--load-credential=id:f", credential("id", Credential{Source: "/work/f"})},
+		{"--load-credential=id:f", credential("id", Credential{Source: "/base/f"})},
 		{`--set-credential='id:a:b\nc\x00'`, credential("id", Credential{Text: "a:b\nc\x00"})},
 		{"--machine=c -M c --hostname=c", nothing},
 		{"--machine=d", note("--machine=d: the machine is called c")},
