@@ -256,7 +256,7 @@ func (d *Driver) judge(ctx context.Context, s *script) error {
 func (d *Driver) conclude(ctx context.Context, s *script, v verdict) error {
 	released, left := make(chan error, 1), make(chan error, 1)
 	go func() { released <- d.releaseAll() }()
-	go func() { left <- d.tree.Leave() }()
+	go func() { left <- d.leave() }()
 	var err error
 	select {
 	case <-s.done:
@@ -270,6 +270,14 @@ func (d *Driver) conclude(ctx context.Context, s *script, v verdict) error {
 		err = d.cutShort(ctx)
 	}
 	return errors.Join(err, <-released, <-left)
+}
+
+// leave takes us out of the cgroup that is ours for the run, if there is one.
+func (d *Driver) leave() error {
+	if d.tree == nil {
+		return nil
+	}
+	return d.tree.Leave()
 }
 
 // cutShort says why the run ends before the script.
