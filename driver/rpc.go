@@ -42,7 +42,9 @@ func (d *Driver) listen(ctx context.Context) (*server, error) {
 	}
 	s := &server{d: d, path: path, l: l}
 	s.methods.test, s.methods.machine = testMethods(), machineMethods()
-	s.ctx, s.stop = context.WithCancel(ctx)
+	// Calls end with the script, or with close, not with ctx: a script that is
+	// to be ended should not first see its calls fail.
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.conns.Go(func() {
 		for {
 			conn, err := l.Accept()
