@@ -75,11 +75,10 @@ func waitFile(ctx context.Context, path string) error {
 // path. The watch follows the path down as directories appear.
 func watchFile(ctx context.Context, path string) (<-chan struct{}, func()) {
 	events := make(chan struct{}, 1)
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return events, func() {}
+	fd, file, stop := openInotify(ctx)
+	if file == nil {
+		return events, stop
 	}
-	file := os.NewFile(uintptr(fd), "inotify")
 	go func() {
 		buf := make([]byte, 4096)
 		for {
@@ -92,9 +91,20 @@ func watchFile(ctx context.Context, path string) (<-chan struct{}, func()) {
 			notify(events)
 		}
 	}()
-	stop := context.AfterFunc(ctx, func() { file.Close() })
-	return events, func() {
-		if stop() {
+	return events, stop
+}
+
+// openInotify returns an inotify instance, or a nil file where there is none to
+// be had. stop closes it; so does the end of ctx.
+func openInotify(ctx context.Context) (fd int, file *os.File, stop func()) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return -1, nil, func() {}
+	}
+	file = os.NewFile(uintptr(fd), "inotify")
+	detach := context.AfterFunc(ctx, func() { file.Close() })
+	return fd, file, func() {
+		if detach() {
 			file.Close()
 		}
 	}

@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,13 +12,12 @@ import (
 // dir. Where dir can't be watched the channel stays silent.
 func watchName(ctx context.Context, dir, name string) (<-chan struct{}, func()) {
 	events := make(chan struct{}, 1)
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return events, func() {}
+	fd, file, stop := openInotify(ctx)
+	if file == nil {
+		return events, stop
 	}
-	file := os.NewFile(uintptr(fd), "inotify")
 	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR); err != nil {
-		file.Close()
+		stop()
 		return events, func() {}
 	}
 	go func() {
@@ -34,12 +32,7 @@ func watchName(ctx context.Context, dir, name string) (<-chan struct{}, func()) 
 			}
 		}
 	}()
-	stop := context.AfterFunc(ctx, func() { file.Close() })
-	return events, func() {
-		if stop() {
-			file.Close()
-		}
-	}
+	return events, stop
 }
 
 // hasName reports whether one of the events in buf, as inotify(7) lays them

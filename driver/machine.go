@@ -150,8 +150,14 @@ func (m *machine) setUp() (_ *life, err error) {
 	return newLife(m, ct, host), nil
 }
 
-// layOut makes what all boots of the machine share.
+// layOut makes what all boots of the machine share, all of it or nothing.
 func (m *machine) layOut(id string) (err error) {
+	defer func() {
+		if err != nil && m.leaf != nil {
+			err = errors.Join(err, m.laidOut.run(), m.leaf.Remove())
+			m.leaf = nil
+		}
+	}()
 	limits := cgroup.Limits{Memory: m.spec.Limits.Memory, CPUs: m.spec.Limits.CPUs, PIDs: m.spec.Limits.PIDs}
 	if m.leaf, err = m.d.tree.Machine(m.spec.Name, limits); err != nil {
 		return err

@@ -42,7 +42,6 @@ type params struct {
 	Failed  bool   `json:"failed"`
 	On      bool   `json:"on"`
 	Status  string `json:"status"`
-	Error   string `json:"error"`
 }
 
 // call is one call under way.
