@@ -23,6 +23,18 @@
     passes.testScript = ''
       print("nothing to do")
     '';
+    # The machine was set up ahead, in vain; the start has to tell why.
+    noRoot.containers.a.machine.root = {
+      kind = "overlay";
+      lower = "/nix/store";
+      path = "/proc/1";
+    };
+    noRoot.testScript = ''
+      import time
+
+      time.sleep(0.5)
+      a.start()
+    '';
     exception.testScript = ''
       numbers = {}
 

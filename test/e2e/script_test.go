@@ -41,6 +41,11 @@ func TestVerdicts(t *testing.T) {
 		log    string // somewhere else in the log
 	}{
 		"passes": {0, "", "nothing to do"},
+		"noRoot": {1, `Traceback (most recent call last):
+  File "<string>", line 4, in <module>
+    a.start()
+
+MachineError: starting machine "a": preparing the root of machine "a": mkdir /proc/1/upper: no such file or directory`, ""},
 		"exception": {1, `Traceback (most recent call last):
   File "<string>", line 7, in <module>
     look_up("one")
